@@ -1,0 +1,11 @@
+//! The shell of a Gamecast process: its logs, its end, and its admin port.
+//!
+//! ```text
+//!   main --> telemetry::init         logs on standard error, text or JSON
+//!        --> shutdown::signal_token  a token that SIGINT and SIGTERM cancel
+//!        --> admin::serve            /livez  /readyz  /metrics
+//! ```
+
+pub mod admin;
+pub mod shutdown;
+pub mod telemetry;
