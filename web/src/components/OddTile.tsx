@@ -1,0 +1,42 @@
+import { memo } from "react";
+import type { Direction, Odd } from "../board/game";
+
+interface Props {
+  readonly odd: Odd;
+}
+
+/** One odd: its column's name, its value and how it last changed. */
+export const OddTile = memo(function OddTile({ odd }: Props) {
+  return (
+    // The parity of the pulse names one of two equal animations: changing it is what starts the flash anew.
+    <div
+      className="odd"
+      data-direction={odd.direction}
+      data-pulse={odd.pulse === 0 ? undefined : odd.pulse % 2}
+    >
+      <dt title={odd.column}>{odd.column}</dt>
+      <dd>
+        <span className="odd-value" data-column={odd.column} title={odd.value}>
+          {odd.value}
+        </span>
+        <Trend direction={odd.direction} />
+      </dd>
+    </div>
+  );
+});
+
+const SHAPES: Record<Exclude<Direction, "none">, { readonly path: string; readonly label: string }> = {
+  up: { path: "M5 1l4.5 7h-9z", label: "up" },
+  down: { path: "M5 9L.5 2h9z", label: "down" },
+  changed: { path: "M5 1l4 4-4 4-4-4z", label: "changed" },
+};
+
+function Trend({ direction }: { readonly direction: Direction }) {
+  if (direction === "none") return null;
+  const { path, label } = SHAPES[direction];
+  return (
+    <svg className="odd-trend" viewBox="0 0 10 10" role="img" aria-label={label}>
+      <path d={path} />
+    </svg>
+  );
+}
