@@ -11,11 +11,11 @@ interface Props {
 }
 
 /** The narrowest a card may be, in rem: five odds of five characters fit beside each other. */
-const MIN_CARD = 19;
+const MIN_CARD = 20;
 /** The space between cards, in rem; as `--gap` in the style sheet. */
 const GAP = 0.625;
 /** What a row is taken for until it is measured, in px. */
-const ROW_ESTIMATE = 116;
+const ROW_ESTIMATE = 118;
 /** Rows drawn above and below the window, so that scrolling finds them there. */
 const OVERSCAN = 4;
 

@@ -33,18 +33,18 @@ export const GameCard = memo(function GameCard({ id, position, total, store, clo
       data-game-id={game.id}
       data-stale={game.stale || undefined}
     >
-      <div className="card-head">
-        <h2 id={heading} title={game.name ?? game.id} data-testid="name">
-          {game.name ?? `Game ${game.id}`}
-        </h2>
+      <h2 id={heading} title={game.name} data-testid="name">
+        {game.name ?? `Game ${game.id}`}
+      </h2>
+      <p className="card-meta">
+        {game.name !== undefined && <span className="card-id">{game.id}</span>}
+        {game.updatedAt !== undefined && <Age at={game.updatedAt} clock={clock} />}
         {game.stale && (
           <span className="badge" data-testid="stale">
             Stale
           </span>
         )}
-        {game.updatedAt !== undefined && <Age at={game.updatedAt} clock={clock} />}
-      </div>
-      {game.name !== undefined && <p className="card-id">{game.id}</p>}
+      </p>
       {game.odds.length === 0 ? (
         <p className="card-waiting">Waiting for the first odds</p>
       ) : (

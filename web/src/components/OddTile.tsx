@@ -14,12 +14,12 @@ export const OddTile = memo(function OddTile({ odd }: Props) {
       data-direction={odd.direction}
       data-pulse={odd.pulse === 0 ? undefined : odd.pulse % 2}
     >
-      <dt title={odd.column}>{odd.column}</dt>
-      <dd>
-        <span className="odd-value" data-column={odd.column} title={odd.value}>
-          {odd.value}
-        </span>
+      <dt>
+        <span title={odd.column}>{odd.column}</span>
         <Trend direction={odd.direction} />
+      </dt>
+      <dd data-column={odd.column} title={odd.value}>
+        {odd.value}
       </dd>
     </div>
   );
