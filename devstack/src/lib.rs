@@ -1,1 +1,57 @@
-//! Placeholder.
+//! The real servers that Gamecast's demo, tests and benchmarks run on, from one command.
+//!
+//! ```text
+//!   cli ---+                    +-> install   apt, Maven, Go; once, into DIST
+//!          +-> Stack::up -------+-> pki, secrets, endpoints: the files that clients need
+//!   tests -+     |              +-> graph     each server once those it needs are ready
+//!                |                    |
+//!                |                    +-> start --> servers: prepare, command, probe
+//!                +-> stop, kill,                |
+//!                    freeze, restart ...... process: recognised by id and start time
+//!
+//!   etcd --> apiserver --> controller-manager        mysql        kafka --> connect
+//! ```
+//!
+//! [`Stack`] is the way in for programs. A test has a stack of its own, on its own ports:
+//!
+//! ```no_run
+//! # async fn test() -> Result<(), devstack::Error> {
+//! use devstack::{Options, Server, Stack};
+//!
+//! let stack = Stack::up(Options::ephemeral(30_000).only([Server::Kafka])).await?;
+//! stack.kill(Server::Kafka).await?;
+//! stack.start(Server::Kafka).await?;
+//! let bootstrap = &stack.endpoints().kafka;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything of a stack is below one folder; `site.rs` tells what is where.
+
+mod args;
+mod cli;
+mod endpoints;
+mod error;
+mod graph;
+mod install;
+mod options;
+mod pki;
+mod process;
+mod program;
+mod progress;
+mod secrets;
+mod server;
+mod servers;
+mod site;
+mod stack;
+mod start;
+mod status;
+
+pub use args::{Args, Command, Up};
+pub use cli::run;
+pub use endpoints::{Endpoints, MySqlEndpoint};
+pub use error::Error;
+pub use options::{Options, Ports};
+pub use server::Server;
+pub use stack::Stack;
+pub use status::{State, Status};

@@ -1,0 +1,127 @@
+//! What each command does and prints.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use crate::args::{Args, Command, Up};
+use crate::endpoints::Endpoints;
+use crate::error::{Error, file_error};
+use crate::options::Options;
+use crate::server::Server;
+use crate::stack::Stack;
+use crate::status::Status;
+
+/// How often a log that is followed is looked at.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Runs one command.
+///
+/// # Errors
+/// What the command could not do.
+pub async fn run(args: Args) -> Result<(), Error> {
+    match args.command {
+        Command::Up(up) => self::up(&args.dir, up).await,
+        Command::Down { purge } => {
+            let stack = Stack::open(&args.dir)?;
+            stack.down().await?;
+            if purge { stack.purge() } else { Ok(()) }
+        }
+        Command::Status => {
+            let status = Stack::open(&args.dir)?.status().await;
+            print(|out| table(out, &status))
+        }
+        Command::Logs { name, follow } => logs(&Stack::open(&args.dir)?, name, follow).await,
+        Command::Restart { name } => Stack::open(&args.dir)?.restart(name).await,
+    }
+}
+
+async fn up(dir: &Path, up: Up) -> Result<(), Error> {
+    let mut options = Options::new(dir);
+    options.dist = up.dist;
+    options.ports = up.ports;
+    if let Some(only) = up.only {
+        options.servers = only;
+    }
+    let stack = Stack::up(options).await?;
+    print(|out| summary(out, dir, stack.endpoints()))
+}
+
+fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result<()> {
+    let mysql = &endpoints.mysql;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "MySQL       {}:{}, schema {}",
+        mysql.host, mysql.port, mysql.schema
+    )?;
+    writeln!(out, "Kafka       {}", endpoints.kafka)?;
+    writeln!(out, "Connect     {}", endpoints.connect)?;
+    writeln!(
+        out,
+        "Kubernetes  export KUBECONFIG={}",
+        endpoints.kubeconfig.display()
+    )?;
+    writeln!(out, "kubectl     {}", endpoints.kubectl.display())?;
+    writeln!(out, "databases   {}", endpoints.databases.display())?;
+    writeln!(out, "passwords   {}/", endpoints.secrets.display())?;
+    writeln!(out, "to end it   devstack --dir {} down", dir.display())
+}
+
+fn table(out: &mut dyn Write, status: &[Status]) -> io::Result<()> {
+    let row = |server: &str, state: &str, pid: &str, port: &str, mb: &str, log: &str| {
+        format!("{server:<18} {state:<9} {pid:>8} {port:>5} {mb:>5}  {log}\n")
+    };
+    out.write_all(row("SERVER", "STATE", "PID", "PORT", "MB", "LOG").as_bytes())?;
+    for status in status {
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let line = row(
+            status.server.name(),
+            &status.state.to_string(),
+            &or_dash(status.pid.map(|pid| pid.to_string())),
+            &status.port.to_string(),
+            &or_dash(status.resident_kib.map(|kib| (kib / 1024).to_string())),
+            &status.log.display().to_string(),
+        );
+        out.write_all(line.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Prints the log of `server`; with `follow`, then what is added, over restarts too.
+async fn logs(stack: &Stack, server: Server, follow: bool) -> Result<(), Error> {
+    let path = stack.log(server);
+    let failed = || file_error("read", &path);
+    let mut log = File::open(&path).await.map_err(failed())?;
+    let mut position = 0;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        position += log.read_to_end(&mut text).await.map_err(failed())? as u64;
+        print(|out| out.write_all(&text))?;
+        if !follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+        // A restarted server begins a new file, which is shorter.
+        let length = tokio::fs::metadata(&path)
+            .await
+            .map_or(0, |file| file.len());
+        if length < position {
+            log = File::open(&path).await.map_err(failed())?;
+            position = 0;
+        }
+    }
+}
+
+/// Writes to standard output. That its reader has gone (`devstack logs | head`) is no error.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(file_error("write", "standard output")),
+    }
+}

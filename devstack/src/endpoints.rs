@@ -1,0 +1,98 @@
+//! Where the servers are, for programs, tests and people.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::secrets::Account;
+use crate::servers::SCHEMA;
+use crate::site::{HOST, Site, write};
+
+/// The server ids of the connectors of the default database begin here.
+const SERVER_ID_BASE: u32 = 40_000;
+
+/// Where the servers of a stack are, and the files that clients need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// MySQL's address and schema.
+    pub mysql: MySqlEndpoint,
+    /// Kafka's bootstrap address, `host:port`.
+    pub kafka: String,
+    /// The URL of Kafka Connect's REST interface, without a slash at its end.
+    pub connect: String,
+    /// The kubeconfig of an administrator.
+    pub kubeconfig: PathBuf,
+    /// kubectl, of the version of the API server.
+    pub kubectl: PathBuf,
+    /// The databases file, for the operator and the api.
+    pub databases: PathBuf,
+    /// The folder of the passwords.
+    pub secrets: PathBuf,
+}
+
+/// Where MySQL is, and as whom to log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MySqlEndpoint {
+    /// Its address.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// The schema of the games.
+    pub schema: String,
+    /// The file with the password of `gamecast_operator`, who may do anything in the schema.
+    pub operator_password_file: PathBuf,
+    /// The file with the password of `gamecast_api`, who may read and insert.
+    pub api_password_file: PathBuf,
+    /// The file with the password of `root`, for faults that only an administrator can cause.
+    pub root_password_file: PathBuf,
+}
+
+impl Endpoints {
+    pub(crate) fn new(site: &Site) -> Self {
+        let secrets = site.secrets();
+        Self {
+            mysql: MySqlEndpoint {
+                host: HOST.to_owned(),
+                port: site.ports.mysql,
+                schema: SCHEMA.to_owned(),
+                operator_password_file: secrets.file(Account::Operator),
+                api_password_file: secrets.file(Account::Api),
+                root_password_file: secrets.file(Account::Root),
+            },
+            kafka: format!("{HOST}:{}", site.ports.kafka),
+            connect: format!("http://{HOST}:{}", site.ports.connect),
+            kubeconfig: site.kubeconfig(),
+            kubectl: site.kubectl(),
+            databases: site.databases(),
+            secrets: secrets.dir().to_owned(),
+        }
+    }
+}
+
+/// Writes the databases file. The connector's password is a reference that Connect resolves.
+pub(crate) fn write_databases(site: &Site) -> Result<(), Error> {
+    let secrets = site.secrets();
+    let text = format!(
+        "\
+databases:
+  default:
+    host: {HOST}
+    port: {port}
+    schema: {SCHEMA}
+    username: {operator}
+    passwordFile: {operator_file}
+    connector:
+      username: {debezium}
+      password: ${{directory:{connect_dir}:debezium-password}}
+      serverIdBase: {SERVER_ID_BASE}
+",
+        port = site.ports.mysql,
+        operator = Account::Operator.user(),
+        operator_file = secrets.file(Account::Operator).display(),
+        debezium = Account::Debezium.user(),
+        connect_dir = secrets.connect_dir().display(),
+    );
+    write(&site.databases(), text)
+}

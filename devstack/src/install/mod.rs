@@ -1,0 +1,240 @@
+//! Installs what the servers need: Debian packages, Maven artifacts, Kubernetes built by Go.
+//!
+//! ```text
+//!   DIST/maven-HASH/kafka/       jars of the broker and the Connect worker
+//!       /maven-HASH/plugins/     Connect's plugins, one folder each
+//!       /maven-HASH/mysql/       MySQL's bin, share and lib
+//!       /localkube-HASH          the control plane and kubectl
+//!       /lock                    held by whoever installs
+//! ```
+//!
+//! HASH is that of the sources of what is installed, so that a change of a version is a new
+//! installation. Each is made beside its place and renamed into it when it is whole.
+
+mod debian;
+mod localkube;
+mod maven;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, file_error};
+use crate::program::is_on_path;
+use crate::progress::Progress;
+use crate::server::Server;
+
+/// The folder of what is installed.
+#[derive(Debug, Clone)]
+pub(crate) struct Dist {
+    root: PathBuf,
+    maven: PathBuf,
+    localkube: PathBuf,
+}
+
+impl Dist {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            maven: root.join(format!("maven-{}", hash(maven::SOURCES))),
+            localkube: root.join(format!("localkube-{}", hash(localkube::SOURCES))),
+            root,
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The jars of Kafka and Connect.
+    pub(crate) fn kafka(&self) -> PathBuf {
+        self.maven.join("kafka")
+    }
+
+    /// The folder of Connect's plugins.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.maven.join("plugins")
+    }
+
+    /// The base folder of MySQL.
+    pub(crate) fn mysql(&self) -> PathBuf {
+        self.maven.join("mysql")
+    }
+
+    /// The program that is etcd, the API server, the controller manager and kubectl.
+    pub(crate) fn localkube(&self) -> &Path {
+        &self.localkube
+    }
+
+    /// Installs what `servers` need and is not there. Nothing to do is the usual case, and quick.
+    pub(crate) async fn ensure(
+        &self,
+        servers: &BTreeSet<Server>,
+        progress: Progress,
+    ) -> Result<(), Error> {
+        let wanted = Wanted::new(self, servers);
+        wanted.check_tools()?;
+        let packages = wanted.packages();
+        if !wanted.maven && !wanted.localkube && packages.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock(progress).await?;
+        // Whoever had the lock may have installed it all; then none of these does anything.
+        let packages = async {
+            match wanted.packages() {
+                packages if packages.is_empty() => Ok(()),
+                packages => debian::install(packages, progress).await,
+            }
+        };
+        let maven = async {
+            if wanted.maven && !self.maven.exists() {
+                maven::install(&self.maven, progress).await?;
+            }
+            Ok(())
+        };
+        let localkube = async {
+            if wanted.localkube && !self.localkube.exists() {
+                localkube::install(&self.localkube, progress).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(packages, maven, localkube).map(drop)
+    }
+
+    async fn lock(&self, progress: Progress) -> Result<Flock<File>, Error> {
+        fs::create_dir_all(&self.root).map_err(file_error("create", &self.root))?;
+        lock(self.root.join("lock"), "install", progress).await
+    }
+}
+
+/// Takes the lock of `path`, waiting while another process has it; dropped, it is free.
+pub(crate) async fn lock(
+    path: PathBuf,
+    who: &str,
+    progress: Progress,
+) -> Result<Flock<File>, Error> {
+    let file = File::create(&path).map_err(file_error("create", &path))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, _)) => file,
+    };
+    let wait = async {
+        tokio::task::spawn_blocking(|| Flock::lock(file, FlockArg::LockExclusive))
+            .await
+            .map_err(std::io::Error::other)?
+            .map_err(|(_, error)| error.into())
+    };
+    progress
+        .during(who, "waiting for another devstack to finish", wait)
+        .await
+        .map_err(file_error("lock", &path))
+}
+
+/// What a set of servers needs to have installed, and is missing.
+struct Wanted {
+    maven: bool,
+    localkube: bool,
+    java: bool,
+    mysql: bool,
+}
+
+impl Wanted {
+    fn new(dist: &Dist, servers: &BTreeSet<Server>) -> Self {
+        let java = servers.iter().any(|server| server.is_java());
+        let mysql = servers.contains(&Server::MySql);
+        let kubernetes = servers.iter().any(|server| server.is_kubernetes());
+        Self {
+            maven: (java || mysql) && !dist.maven.exists(),
+            localkube: kubernetes && !dist.localkube.exists(),
+            java,
+            mysql,
+        }
+    }
+
+    /// The programs that are needed and that devstack does not install.
+    fn check_tools(&self) -> Result<(), Error> {
+        let tools = [
+            (self.java, "java"),
+            (self.maven, "mvn"),
+            (self.maven, "jar"),
+            (self.localkube, "go"),
+        ];
+        let missing: Vec<_> = tools
+            .into_iter()
+            .filter(|(needed, tool)| *needed && !is_on_path(tool))
+            .map(|(_, tool)| tool)
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Tools(missing))
+        }
+    }
+
+    fn packages(&self) -> Vec<&'static str> {
+        if self.mysql {
+            debian::missing()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// The first 12 hexadecimal digits of the SHA-256 of `sources`.
+fn hash(sources: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for source in sources {
+        // The length keeps apart what a mere concatenation would not.
+        hash.update(source.len().to_le_bytes());
+        hash.update(source);
+    }
+    let digest = hash.finalize();
+    digest[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// An empty folder beside `place`, to make there what is then renamed to `place`.
+fn part(place: &Path) -> Result<PathBuf, Error> {
+    let part = place.with_extension("part");
+    remove(&part)?;
+    fs::create_dir_all(&part).map_err(file_error("create", &part))?;
+    Ok(part)
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(file_error("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_depends_on_each_source() {
+        assert_eq!(hash(&["a", "b"]), hash(&["a", "b"]));
+        assert_ne!(hash(&["a", "b"]), hash(&["ab", ""]));
+        assert_eq!(hash(&["a"]).len(), 12);
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let progress = Progress::new(false);
+        let first = lock(path.clone(), "test", progress).await.unwrap();
+        let second = tokio::spawn(lock(path, "test", progress));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        second.await.unwrap().unwrap();
+    }
+}

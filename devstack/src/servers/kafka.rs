@@ -1,0 +1,156 @@
+//! A Kafka broker that is its own controller.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::distr::Alphanumeric;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tokio::process::Command;
+
+use super::java;
+use crate::error::{Error, file_error};
+use crate::program::run;
+use crate::server::Server;
+use crate::site::{HOST, Site, write};
+
+/// The largest record batch in bytes. Records of 1 MiB pass with room for keys and headers.
+pub(super) const MAX_BATCH_BYTES: u32 = 2 * 1024 * 1024;
+
+/// How long one look at the broker may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) async fn prepare(site: &Site) -> Result<(), Error> {
+    java::prepare(Server::Kafka, site)?;
+    write(&properties(site), render(site, &data(site)))?;
+    if !data(site).exists() {
+        format(site).await?;
+    }
+    Ok(())
+}
+
+pub(super) fn command(site: &Site) -> Command {
+    let mut command = java::java(Server::Kafka, site, 256, "kafka.Kafka");
+    command.arg(properties(site));
+    command
+}
+
+/// A client gets the cluster's metadata, and the broker is in it.
+pub(super) async fn probe(site: &Site) -> Result<(), String> {
+    let bootstrap = format!("{HOST}:{}", site.ports.kafka);
+    let fetch = move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("reconnect.backoff.max.ms", "100")
+            // Refused connections are what a probe is for.
+            .set_log_level(RDKafkaLogLevel::Emerg)
+            .create()?;
+        let metadata = consumer.fetch_metadata(None, PROBE_LIMIT)?;
+        Ok::<_, rdkafka::error::KafkaError>(metadata.brokers().len())
+    };
+    match tokio::task::spawn_blocking(fetch).await {
+        Ok(Ok(0)) => Err("no broker is registered".to_owned()),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Makes the data folder, which Kafka leaves to a tool of its own.
+async fn format(site: &Site) -> Result<(), Error> {
+    let part = site.of(Server::Kafka, "data.part");
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(file_error("remove", &part))?;
+    }
+    let config = site.of(Server::Kafka, "format.properties");
+    write(&config, render(site, &part))?;
+    let mut command = java::java(Server::Kafka, site, 128, "kafka.tools.StorageTool");
+    command
+        .args(["format", "--cluster-id", &cluster_id(), "--config"])
+        .arg(config);
+    run("kafka.tools.StorageTool format", &mut command).await?;
+    fs::rename(&part, data(site)).map_err(file_error("rename", &part))
+}
+
+/// 16 random bytes in base64, as Kafka writes them. Of the last character only two bits count.
+fn cluster_id() -> String {
+    let mut id: String = rand::rng()
+        .sample_iter(Alphanumeric)
+        .take(21)
+        .map(char::from)
+        .collect();
+    id.push('A');
+    id
+}
+
+fn data(site: &Site) -> PathBuf {
+    site.of(Server::Kafka, "data")
+}
+
+fn properties(site: &Site) -> PathBuf {
+    site.of(Server::Kafka, "server.properties")
+}
+
+fn render(site: &Site, data: &Path) -> String {
+    let (port, controller) = (site.ports.kafka, site.ports.kafka_controller);
+    format!(
+        "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{HOST}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
+advertised.listeners=PLAINTEXT://{HOST}:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+# A topic that nobody created is a mistake to be seen, not a topic with default settings.
+auto.create.topics.enable=false
+num.partitions=1
+message.max.bytes={MAX_BATCH_BYTES}
+# One broker holds the only copy of everything.
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Connect's group has one member: there is nobody to wait for.
+group.initial.rebalance.delay.ms=0
+# The cleaner's map of keys, 128 MiB by default, must fit into a small heap.
+log.cleaner.dedupe.buffer.size=8388608
+",
+        data = data.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Ports;
+
+    #[test]
+    fn the_configuration_names_ports_and_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = Site::new(dir.path(), None, Ports::from_base(30000)).unwrap();
+        let text = render(&site, &data(&site));
+        assert!(
+            text.contains("listeners=PLAINTEXT://127.0.0.1:30001,CONTROLLER://127.0.0.1:30002\n")
+        );
+        assert!(text.contains(&format!(
+            "log.dirs={}/run/kafka/data\n",
+            site.dir().display()
+        )));
+    }
+
+    #[test]
+    fn a_cluster_id_has_the_length_of_a_uuid() {
+        assert_eq!(cluster_id().len(), 22);
+        assert_ne!(cluster_id(), cluster_id());
+    }
+}

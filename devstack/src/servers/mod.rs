@@ -1,0 +1,77 @@
+//! What each server needs to start, how it is started, and when it is ready.
+//!
+//! A server's module has up to three functions: `prepare` writes its configuration and makes its
+//! data folder, `command` is how it is run, `probe` asks it once whether it is ready.
+
+mod connect;
+mod java;
+mod kafka;
+mod kubernetes;
+mod mysql;
+
+use std::fs;
+
+use tokio::process::Command;
+
+use crate::error::{Error, file_error};
+use crate::server::Server;
+use crate::site::Site;
+
+pub(crate) use mysql::SCHEMA;
+
+/// Writes the configuration of `server`, and makes its data folder when there is none.
+pub(crate) async fn prepare(server: Server, site: &Site) -> Result<(), Error> {
+    let folder = site.of(server, "");
+    fs::create_dir_all(&folder).map_err(file_error("create", &folder))?;
+    match server {
+        Server::Etcd | Server::ApiServer | Server::ControllerManager => Ok(()),
+        Server::MySql => mysql::prepare(site).await,
+        Server::Kafka => kafka::prepare(site).await,
+        Server::Connect => connect::prepare(site),
+    }
+}
+
+/// How `server` is run.
+pub(crate) fn command(server: Server, site: &Site) -> Command {
+    let mut command = match server {
+        Server::Etcd => kubernetes::etcd(site),
+        Server::ApiServer => kubernetes::api_server(site),
+        Server::ControllerManager => kubernetes::controller_manager(site),
+        Server::MySql => mysql::command(site),
+        Server::Kafka => kafka::command(site),
+        Server::Connect => connect::command(site),
+    };
+    command.current_dir(site.of(server, ""));
+    command
+}
+
+/// Asks `server` whether it serves; if not, the error says in a few words why.
+pub(crate) async fn probe(server: Server, site: &Site) -> Result<(), String> {
+    match server {
+        Server::Etcd => kubernetes::probe_etcd(site).await,
+        Server::ApiServer => kubernetes::probe_api_server(site).await,
+        Server::ControllerManager => kubernetes::probe_controller_manager(site).await,
+        Server::MySql => mysql::probe(site).await,
+        Server::Kafka => kafka::probe(site).await,
+        Server::Connect => connect::probe(site).await,
+    }
+}
+
+/// `GET url` answers with a success.
+async fn probe_http(url: &str) -> Result<(), String> {
+    let response = reqwest::get(url).await.map_err(|error| root(&error))?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(response.status().to_string())
+    }
+}
+
+/// The innermost cause of `error`: the outer ones only say that a request failed.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,147 @@
+//! Where everything of one stack is.
+//!
+//! ```text
+//!   DIR/stack.json            what the stack is: ports, endpoints, folder of the artifacts
+//!      /kubeconfig            for kubectl and the operator; its user may do everything
+//!      /databases.yaml        the MySQL server, as operator and api want to be told
+//!      /bin/kubectl
+//!      /secrets/              passwords, one per file
+//!      /secrets/connect/      the ones that connectors may refer to
+//!      /pki/                  keys and certificates of the Kubernetes control plane
+//!      /run/SERVER/           configuration, data, log and pid of one server
+//!      /dist/                 what was installed (see [`Dist`])
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf, absolute};
+
+use crate::error::{Error, file_error};
+use crate::install::Dist;
+use crate::options::Ports;
+use crate::secrets::Secrets;
+use crate::server::Server;
+
+/// The address that every server listens on: the stack is for this machine only.
+pub(crate) const HOST: &str = "127.0.0.1";
+
+/// The folder of one stack, its ports, and the artifacts it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    dir: PathBuf,
+    pub(crate) dist: Dist,
+    pub(crate) ports: Ports,
+}
+
+impl Site {
+    /// The stack in `dir`, whose path becomes absolute and must need no escaping anywhere.
+    pub(crate) fn new(dir: &Path, dist: Option<&Path>, ports: Ports) -> Result<Self, Error> {
+        let dir = plain(dir)?;
+        let dist = match dist {
+            Some(dist) => plain(dist)?,
+            None => dir.join("dist"),
+        };
+        Ok(Self {
+            dir,
+            dist: Dist::new(dist),
+            ports,
+        })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.dir.join("stack.json")
+    }
+
+    /// The file whose lock is held by whoever starts or ends servers of this stack.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    pub(crate) fn databases(&self) -> PathBuf {
+        self.dir.join("databases.yaml")
+    }
+
+    pub(crate) fn kubectl(&self) -> PathBuf {
+        self.dir.join("bin/kubectl")
+    }
+
+    pub(crate) fn pki(&self, file: &str) -> PathBuf {
+        self.dir.join("pki").join(file)
+    }
+
+    pub(crate) fn secrets(&self) -> Secrets {
+        Secrets::new(self.dir.join("secrets"))
+    }
+
+    pub(crate) fn run(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// A file or folder of `server` alone.
+    pub(crate) fn of(&self, server: Server, file: &str) -> PathBuf {
+        self.run().join(server.name()).join(file)
+    }
+
+    pub(crate) fn log(&self, server: Server) -> PathBuf {
+        self.of(server, "log")
+    }
+
+    pub(crate) fn pid_file(&self, server: Server) -> PathBuf {
+        self.of(server, "pid")
+    }
+}
+
+/// `path` made absolute, without `.` and `..`; refused where a configuration would need escapes.
+///
+/// Colons part a class path and a reference to a secret, spaces part arguments, and so on.
+fn plain(path: &Path) -> Result<PathBuf, Error> {
+    let full = absolute(path).map_err(file_error("resolve", path))?;
+    fs::create_dir_all(&full).map_err(file_error("create", &full))?;
+    let full = full.canonicalize().map_err(file_error("resolve", &full))?;
+    let plain = full.to_str().is_some_and(|text| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c))
+    });
+    if plain {
+        Ok(full)
+    } else {
+        Err(Error::Path(full))
+    }
+}
+
+/// Writes `text` to `path`, making its folder.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(file_error("create", folder))?;
+    }
+    fs::write(path, text).map_err(file_error("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_needs_escaping_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["with space", "with:colon", "with$dollar"] {
+            let result = Site::new(&root.path().join(name), None, Ports::default());
+            assert!(matches!(result, Err(Error::Path(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_are_absolute() {
+        let root = tempfile::tempdir().unwrap();
+        let site = Site::new(&root.path().join("a/../b"), None, Ports::default()).unwrap();
+        assert_eq!(site.dir(), root.path().canonicalize().unwrap().join("b"));
+        assert!(site.log(Server::Kafka).ends_with("b/run/kafka/log"));
+    }
+}

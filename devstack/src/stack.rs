@@ -1,0 +1,308 @@
+//! The stack as a whole, and each server in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoints::{Endpoints, write_databases};
+use crate::error::{Error, file_error};
+use crate::graph;
+use crate::install::{Dist, lock};
+use crate::options::{Options, Ports};
+use crate::pki;
+use crate::process::Process;
+use crate::progress::Progress;
+use crate::server::{Server, with_needs};
+use crate::site::{Site, write};
+use crate::start;
+
+/// How long a server may take to end when it is asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// A stack of servers in one folder.
+///
+/// The servers outlive this value, and the process that started them, unless the options said
+/// [`ephemeral`](Options::ephemeral).
+#[derive(Debug)]
+pub struct Stack {
+    pub(crate) site: Site,
+    pub(crate) servers: BTreeSet<Server>,
+    pub(crate) progress: Progress,
+    endpoints: Endpoints,
+    ephemeral: bool,
+}
+
+/// What `stack.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    dist: PathBuf,
+    ports: Ports,
+    servers: BTreeSet<Server>,
+    endpoints: Endpoints,
+}
+
+impl Stack {
+    /// Installs what is missing, and starts each server that does not run, until all are ready.
+    ///
+    /// # Errors
+    /// When something cannot be installed, a port is taken, or a server is not ready in time. What
+    /// was started until then stays, and is found by the next `up` or `down`.
+    pub async fn up(options: Options) -> Result<Self, Error> {
+        let site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
+        let stack = Self {
+            servers: with_needs(options.servers),
+            progress: Progress::new(options.progress),
+            endpoints: Endpoints::new(&site),
+            ephemeral: options.ephemeral,
+            site,
+        };
+        let _lock = stack.lock().await?;
+        if options.ephemeral {
+            // What a test left that was killed before it could end its stack.
+            stack.kill_all();
+            stack.purge()?;
+        }
+        stack.refuse_other_ports()?;
+        stack
+            .site
+            .dist
+            .ensure(&stack.servers, stack.progress)
+            .await?;
+        stack.write_files()?;
+        graph::needed_first(&stack.servers, |server| stack.start(server)).await?;
+        Ok(stack)
+    }
+
+    /// The stack that an earlier `up` made in `dir`, with whatever of it runs now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let file = dir.join("stack.json");
+        let text = match fs::read(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoStack(dir.to_owned()));
+            }
+            result => result.map_err(file_error("read", &file))?,
+        };
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| file_error("read", &file)(error.into()))?;
+        let site = Site::new(dir, Some(&manifest.dist), manifest.ports)?;
+        Ok(Self {
+            site,
+            servers: manifest.servers,
+            progress: Progress::new(true),
+            endpoints: manifest.endpoints,
+            ephemeral: false,
+        })
+    }
+
+    /// Ends every server that runs, those first that need others. The data stays.
+    ///
+    /// # Errors
+    /// When a server cannot be ended; the others are, as far as none of them needs it.
+    pub async fn down(&self) -> Result<(), Error> {
+        let _lock = self.lock().await?;
+        let all = BTreeSet::from(Server::ALL);
+        graph::needed_last(&all, |server| self.stop(server)).await
+    }
+
+    /// Removes the data, configuration and logs of all servers; secrets and artifacts stay.
+    ///
+    /// # Errors
+    /// When a file cannot be removed. The servers must have ended.
+    pub fn purge(&self) -> Result<(), Error> {
+        let run = self.site.run();
+        match fs::remove_dir_all(&run) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(file_error("remove", run)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the servers are.
+    pub const fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Starts `server` unless it runs, and waits until it is ready.
+    ///
+    /// The servers that it needs are not looked at: without them it may never be ready.
+    ///
+    /// # Errors
+    /// When its port is taken, it ends, or it is not ready in time.
+    pub async fn start(&self, server: Server) -> Result<(), Error> {
+        start::start(server, &self.site, self.progress).await
+    }
+
+    /// Ends `server`: it is asked to, and killed when it takes longer than 20 s.
+    ///
+    /// The servers that need it are not looked at.
+    ///
+    /// # Errors
+    /// When it cannot be signalled, or is there even after it was killed.
+    pub async fn stop(&self, server: Server) -> Result<(), Error> {
+        let Some(process) = self.recorded(server)? else {
+            return Ok(());
+        };
+        if process.activity().is_some() {
+            let began = tokio::time::Instant::now();
+            let ended = process.end(STOP_LIMIT).await;
+            let how = match ended.map_err(|source| Error::Signal { server, source })? {
+                true => "ended",
+                false => "killed",
+            };
+            let seconds = began.elapsed().as_secs_f32();
+            let pid = process.pid();
+            self.progress.say(
+                server,
+                format_args!("{how} after {seconds:.1} s (pid {pid})"),
+            );
+        }
+        let file = self.site.pid_file(server);
+        fs::remove_file(&file).map_err(file_error("remove", file))
+    }
+
+    /// Kills `server` as a crash would, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub async fn kill(&self, server: Server) -> Result<(), Error> {
+        match self.recorded(server)? {
+            // The record stays: a server that is recorded and does not run has crashed.
+            Some(process) => process
+                .kill()
+                .await
+                .map_err(|source| Error::Signal { server, source }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends `server` and starts it again.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop) and [`start`](Self::start).
+    pub async fn restart(&self, server: Server) -> Result<(), Error> {
+        self.stop(server).await?;
+        self.start(server).await
+    }
+
+    /// Stops `server` in its tracks: its connections stay open and nothing answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self, server: Server) -> Result<(), Error> {
+        self.signal(server, Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen `server` go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self, server: Server) -> Result<(), Error> {
+        self.signal(server, Signal::SIGCONT)
+    }
+
+    /// The process id of `server`, if it runs.
+    pub fn pid(&self, server: Server) -> Option<i32> {
+        let process = self.recorded(server).ok().flatten()?;
+        process.activity().map(|_| process.pid())
+    }
+
+    /// The log of the last start of `server`; that of the one before is beside it, as `log.old`.
+    pub fn log(&self, server: Server) -> PathBuf {
+        self.site.log(server)
+    }
+
+    pub(crate) fn recorded(&self, server: Server) -> Result<Option<Process>, Error> {
+        let file = self.site.pid_file(server);
+        Process::read(&file).map_err(file_error("read", file))
+    }
+
+    fn signal(&self, server: Server, signal: Signal) -> Result<(), Error> {
+        let process = self.recorded(server)?;
+        let process = process.filter(|process| process.activity().is_some());
+        process
+            .ok_or(Error::NotRunning(server))?
+            .signal(signal)
+            .map_err(|source| Error::Signal { server, source })
+    }
+
+    async fn lock(&self) -> Result<impl Drop + use<>, Error> {
+        lock(self.site.lock(), "stack", self.progress).await
+    }
+
+    /// Servers that run have their ports in their configuration and in each other's.
+    fn refuse_other_ports(&self) -> Result<(), Error> {
+        let other = match Self::open(self.site.dir()) {
+            Ok(earlier) => earlier.site.ports != self.site.ports,
+            Err(_) => false,
+        };
+        if other && Server::ALL.iter().any(|server| self.pid(*server).is_some()) {
+            return Err(Error::OtherPorts(self.site.dir().to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Writes the files that clients and servers share.
+    fn write_files(&self) -> Result<(), Error> {
+        self.site.secrets().ensure()?;
+        write_databases(&self.site)?;
+        pki::ensure(&self.site)?;
+        link_kubectl(&self.site.dist, &self.site.kubectl())?;
+        let file = self.site.manifest();
+        let manifest = Manifest {
+            dist: self.site.dist.root().to_owned(),
+            ports: self.site.ports,
+            servers: self.servers.clone(),
+            endpoints: self.endpoints.clone(),
+        };
+        let text = serde_json::to_string_pretty(&manifest)
+            .map_err(|error| file_error("write", &file)(error.into()))?;
+        write(&file, text + "\n")
+    }
+
+    /// Kills every server that is recorded, without waiting.
+    fn kill_all(&self) {
+        for server in Server::ALL {
+            if let Ok(Some(process)) = self.recorded(server) {
+                // Gone or not ours: either way there is nothing more to do.
+                let _ = process.signal(Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+/// The program is kubectl when it is called so.
+fn link_kubectl(dist: &Dist, link: &Path) -> Result<(), Error> {
+    if let Some(folder) = link.parent() {
+        fs::create_dir_all(folder).map_err(file_error("create", folder))?;
+    }
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(file_error("remove", link)(error));
+        }
+        _ => {}
+    }
+    symlink(dist.localkube(), link).map_err(file_error("link", link))
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !self.ephemeral {
+            return;
+        }
+        self.kill_all();
+        // After a failed test its logs and data are worth a look.
+        if !std::thread::panicking() {
+            // What cannot be removed is removed by the next stack of the same ports.
+            let _ = fs::remove_dir_all(self.site.dir());
+        }
+    }
+}
