@@ -62,6 +62,8 @@ struct Wire {
     fallback: Option<String>,
     records: Records,
     access: Access,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    start: Vec<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     initial: Option<Value>,
 }
@@ -111,6 +113,7 @@ impl Route {
             fallback: None,
             records,
             access: Access::Public,
+            start: Vec::new(),
             initial: None,
         })
     }
@@ -129,6 +132,17 @@ impl Route {
             fallback: Some(fallback),
             ..self.wire
         })
+    }
+
+    /// Sets the Kafka offsets, by partition, from which on records were written under this route:
+    /// the ends of the partitions when the route was first published for its epoch.
+    ///
+    /// They are the seam for subscribers who were connected before the route appeared: they get
+    /// every record from there on, and of what lies before only the last values.
+    #[must_use]
+    pub fn with_start(mut self, start: Vec<i64>) -> Self {
+        self.wire.start = start;
+        self
     }
 
     /// Shows `initial` to subscribers for as long as the Kafka topic holds no record.
@@ -207,6 +221,12 @@ impl Route {
         &self.wire.access
     }
 
+    /// The first offset of `partition` that was written under this route, where it is known.
+    pub fn start(&self, partition: i32) -> Option<i64> {
+        let partition = usize::try_from(partition).ok()?;
+        self.wire.start.get(partition).copied()
+    }
+
     /// What subscribers see for as long as the Kafka topic holds no record.
     pub fn initial(&self) -> Option<&Value> {
         self.wire.initial.as_ref()
@@ -276,6 +296,7 @@ mod tests {
         let route = game("123121")
             .with_fallback("unrouted/games".into())
             .unwrap()
+            .with_start(vec![17])
             .with_initial(serde_json::json!({"game_id": "123121", "name": "Flamengo x Palmeiras"}));
         let json = route.encode();
         assert_eq!(Route::decode(json.as_bytes()).unwrap(), route);
@@ -284,7 +305,7 @@ mod tests {
             concat!(
                 r#"{"version":1,"topic":"gamecast.gameodds.game_123121","epoch":"e1","#,
                 r#""template":"games/{game_id}","constants":{"game_id":"123121"},"#,
-                r#""fallback":"unrouted/games","records":"Debezium","access":"Public","#,
+                r#""fallback":"unrouted/games","records":"Debezium","access":"Public","start":[17],"#,
                 r#""initial":{"game_id":"123121","name":"Flamengo x Palmeiras"}}"#
             )
         );
