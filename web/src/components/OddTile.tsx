@@ -1,4 +1,4 @@
-import { memo } from "react";
+import { memo, useState } from "react";
 import type { Direction, Odd } from "../board/game";
 
 interface Props {
@@ -7,13 +7,12 @@ interface Props {
 
 /** One odd: its column's name, its value and how it last changed. */
 export const OddTile = memo(function OddTile({ odd }: Props) {
+  // Changes from before the tile was drawn are old news: a card that is scrolled into view does not flash.
+  const [drawnAt] = useState(odd.pulse);
+  // The parity names one of two equal animations: changing it is what starts the flash anew.
+  const pulse = odd.pulse === drawnAt ? undefined : odd.pulse % 2;
   return (
-    // The parity of the pulse names one of two equal animations: changing it is what starts the flash anew.
-    <div
-      className="odd"
-      data-direction={odd.direction}
-      data-pulse={odd.pulse === 0 ? undefined : odd.pulse % 2}
-    >
+    <div className="odd" data-direction={odd.direction} data-pulse={pulse}>
       <dt>
         <span title={odd.column}>{odd.column}</span>
         <Trend direction={odd.direction} />
