@@ -1,6 +1,7 @@
 //! What each command does and prints.
 
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result
     )?;
     writeln!(out, "kubectl     {}", endpoints.kubectl.display())?;
     writeln!(out, "databases   {}", endpoints.databases.display())?;
+    writeln!(out, "            {}", endpoints.api_databases.display())?;
     writeln!(out, "passwords   {}/", endpoints.secrets.display())?;
     writeln!(out, "to end it   devstack --dir {} down", dir.display())
 }
@@ -95,24 +97,25 @@ fn table(out: &mut dyn Write, status: &[Status]) -> io::Result<()> {
 async fn logs(stack: &Stack, server: Server, follow: bool) -> Result<(), Error> {
     let path = stack.log(server);
     let failed = || file_error("read", &path);
-    let mut log = File::open(&path).await.map_err(failed())?;
-    let mut position = 0;
     let mut text = Vec::new();
     loop {
-        text.clear();
-        position += log.read_to_end(&mut text).await.map_err(failed())? as u64;
-        print(|out| out.write_all(&text))?;
-        if !follow {
-            return Ok(());
-        }
-        tokio::time::sleep(FOLLOW_INTERVAL).await;
-        // A restarted server begins a new file, which is shorter.
-        let length = tokio::fs::metadata(&path)
-            .await
-            .map_or(0, |file| file.len());
-        if length < position {
-            log = File::open(&path).await.map_err(failed())?;
-            position = 0;
+        let mut log = File::open(&path).await.map_err(failed())?;
+        let file = log.metadata().await.map_err(failed())?.ino();
+        let mut replaced = false;
+        // A restart puts a new file in the place of the log; the old one is read to its end first.
+        loop {
+            text.clear();
+            log.read_to_end(&mut text).await.map_err(failed())?;
+            print(|out| out.write_all(&text))?;
+            if !follow {
+                return Ok(());
+            }
+            if replaced {
+                break;
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+            let now = tokio::fs::metadata(&path).await;
+            replaced = now.is_ok_and(|now| now.ino() != file);
         }
     }
 }

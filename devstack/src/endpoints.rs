@@ -25,8 +25,10 @@ pub struct Endpoints {
     pub kubeconfig: PathBuf,
     /// kubectl, of the version of the API server.
     pub kubectl: PathBuf,
-    /// The databases file, for the operator and the api.
+    /// The databases file with the operator's account.
     pub databases: PathBuf,
+    /// The databases file with the api's account.
+    pub api_databases: PathBuf,
     /// The folder of the passwords.
     pub secrets: PathBuf,
 }
@@ -66,33 +68,40 @@ impl Endpoints {
             kubeconfig: site.kubeconfig(),
             kubectl: site.kubectl(),
             databases: site.databases(),
+            api_databases: site.api_databases(),
             secrets: secrets.dir().to_owned(),
         }
     }
 }
 
-/// Writes the databases file. The connector's password is a reference that Connect resolves.
+/// Writes the databases files: one server, once as the operator logs in and once as the api does.
 pub(crate) fn write_databases(site: &Site) -> Result<(), Error> {
+    write(&site.databases(), databases(site, Account::Operator))?;
+    write(&site.api_databases(), databases(site, Account::Api))
+}
+
+/// The databases file for who logs in as `account`. No password is in it: that of the account is
+/// in a file, and that of the connector is a reference that only Connect can resolve.
+fn databases(site: &Site, account: Account) -> String {
     let secrets = site.secrets();
-    let text = format!(
+    format!(
         "\
 databases:
   default:
     host: {HOST}
     port: {port}
     schema: {SCHEMA}
-    username: {operator}
-    passwordFile: {operator_file}
+    username: {user}
+    passwordFile: {password_file}
     connector:
       username: {debezium}
-      password: ${{directory:{connect_dir}:debezium-password}}
+      password: \"${{directory:{connect_dir}:debezium-password}}\"
       serverIdBase: {SERVER_ID_BASE}
 ",
         port = site.ports.mysql,
-        operator = Account::Operator.user(),
-        operator_file = secrets.file(Account::Operator).display(),
+        user = account.user(),
+        password_file = secrets.file(account).display(),
         debezium = Account::Debezium.user(),
         connect_dir = secrets.connect_dir().display(),
-    );
-    write(&site.databases(), text)
+    )
 }

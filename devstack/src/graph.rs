@@ -85,11 +85,12 @@ mod tests {
             seen.lock().unwrap().push(server);
             Ok::<(), Infallible>(())
         };
-        let Ok(()) = (if forward {
+        let done = if forward {
             needed_first(servers, action).await
         } else {
             needed_last(servers, action).await
-        });
+        };
+        assert_eq!(done, Ok(()));
         seen.into_inner().unwrap()
     }
 

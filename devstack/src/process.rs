@@ -57,6 +57,11 @@ impl Process {
         if let Some(dir) = command.get_current_dir() {
             detached.current_dir(dir);
         }
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                detached.env(name, value);
+            }
+        }
         let child = detached
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -96,6 +101,8 @@ impl Process {
             return None;
         }
         match stat.state {
+            // A zombie with other threads still has its files and ports: they are ending.
+            'Z' if stat.threads > 1 => Some(Activity::Running),
             'Z' | 'X' => None,
             'T' | 't' => Some(Activity::Frozen),
             _ => Some(Activity::Running),
@@ -189,6 +196,7 @@ fn boot_id() -> io::Result<String> {
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: char,
+    threads: u32,
     start: u64,
 }
 
@@ -199,9 +207,14 @@ impl Stat {
         let (_, fields) = line.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        // State is field 3, so the 19th after it is field 22.
-        let start = fields.nth(18)?.parse().ok()?;
-        Some(Self { state, start })
+        // State is field 3, threads are field 20, the start is field 22.
+        let threads = fields.nth(16)?.parse().ok()?;
+        let start = fields.nth(1)?.parse().ok()?;
+        Some(Self {
+            state,
+            threads,
+            start,
+        })
     }
 }
 
@@ -211,9 +224,10 @@ mod tests {
 
     #[test]
     fn reads_a_name_with_parentheses() {
-        let line = "42 (a) b (c) T 1 42 42 0 -1 4194304 9 9 9 9 9 9 9 9 20 0 1 0 98765 1 2 3";
+        let line = "42 (a) b (c) T 1 42 42 0 -1 4194304 9 9 9 9 9 9 9 9 20 0 8 0 98765 1 2 3";
         let expected = Stat {
             state: 'T',
+            threads: 8,
             start: 98765,
         };
         assert_eq!(Stat::parse(line), Some(expected));

@@ -3,7 +3,8 @@
 //! ```text
 //!   DIR/stack.json            what the stack is: ports, endpoints, folder of the artifacts
 //!      /kubeconfig            for kubectl and the operator; its user may do everything
-//!      /databases.yaml        the MySQL server, as operator and api want to be told
+//!      /databases.yaml        the MySQL server, as the operator wants to be told
+//!      /api-databases.yaml    the same with the api's account, which may do less
 //!      /bin/kubectl
 //!      /secrets/              passwords, one per file
 //!      /secrets/connect/      the ones that connectors may refer to
@@ -66,6 +67,10 @@ impl Site {
 
     pub(crate) fn databases(&self) -> PathBuf {
         self.dir.join("databases.yaml")
+    }
+
+    pub(crate) fn api_databases(&self) -> PathBuf {
+        self.dir.join("api-databases.yaml")
     }
 
     pub(crate) fn kubectl(&self) -> PathBuf {

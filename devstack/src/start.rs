@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, file_error};
@@ -38,11 +39,7 @@ pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Re
             progress.say(server, "starting");
             check_ports(server, site)?;
             prepare(server, site).await?;
-            let process = Process::spawn(&command(server, site), &site.log(server))
-                .map_err(|source| Error::Start { server, source })?;
-            process
-                .write(&pid_file)
-                .map_err(file_error("write", &pid_file))?;
+            let process = launch(server, site, &command(server, site))?;
             (process, "ready")
         }
     };
@@ -56,6 +53,17 @@ pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Re
     Ok(())
 }
 
+/// Starts the process of `server` and records it.
+pub(crate) fn launch(server: Server, site: &Site, command: &Command) -> Result<Process, Error> {
+    let process = Process::spawn(command, &site.log(server))
+        .map_err(|source| Error::Start { server, source })?;
+    let pid_file = site.pid_file(server);
+    process
+        .write(&pid_file)
+        .map_err(file_error("write", pid_file))?;
+    Ok(process)
+}
+
 /// Refuses to start a server beside a stranger on its port, who would answer in its place.
 fn check_ports(server: Server, site: &Site) -> Result<(), Error> {
     for port in site.ports.of(server) {
@@ -66,7 +74,12 @@ fn check_ports(server: Server, site: &Site) -> Result<(), Error> {
     Ok(())
 }
 
-async fn await_ready(server: Server, site: &Site, process: &Process) -> Result<(), Error> {
+/// Waits until `server`, which is `process`, is ready.
+pub(crate) async fn await_ready(
+    server: Server,
+    site: &Site,
+    process: &Process,
+) -> Result<(), Error> {
     let deadline = Instant::now() + READY_LIMIT;
     loop {
         let why = match look(server, site).await {

@@ -55,5 +55,5 @@ pub(super) async fn install(packages: Vec<&'static str>, progress: Progress) -> 
             .args(&packages);
         run("apt-get install", &mut command).await
     };
-    progress.during("install", what, install).await
+    progress.during("packages", what, install).await
 }

@@ -19,7 +19,7 @@ pub(super) const SOURCES: &[&str] = &[MAIN, GO_MOD, GO_SUM, "revision 1"];
 pub(super) async fn install(place: &Path, progress: Progress) -> Result<(), Error> {
     let what = "building the Kubernetes control plane with Go (minutes the first time)";
     progress
-        .during("install", what, async {
+        .during("localkube", what, async {
             let part = part(place)?;
             for (name, text) in [("main.go", MAIN), ("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
                 let file = part.join(name);

@@ -4,6 +4,8 @@
 //!   DIST/maven-HASH/kafka/       jars of the broker and the Connect worker
 //!       /maven-HASH/plugins/     Connect's plugins, one folder each
 //!       /maven-HASH/mysql/       MySQL's bin, share and lib
+//!       /maven-HASH/mysql-data/  a new data folder of MySQL, to be copied
+//!       /maven-HASH/classes/     archives of the classes that the Java programs load
 //!       /localkube-HASH          the control plane and kubectl
 //!       /lock                    held by whoever installs
 //! ```
@@ -11,6 +13,7 @@
 //! HASH is that of the sources of what is installed, so that a change of a version is a new
 //! installation. Each is made beside its place and renamed into it when it is whole.
 
+mod classes;
 mod debian;
 mod localkube;
 mod maven;
@@ -63,6 +66,25 @@ impl Dist {
         self.maven.join("mysql")
     }
 
+    /// A data folder of MySQL as it is when it was just made.
+    pub(crate) fn mysql_data(&self) -> PathBuf {
+        self.maven.join("mysql-data")
+    }
+
+    /// The archive of the classes that `server` loads. It may be missing: it only saves time.
+    pub(crate) fn class_archive(&self, server: Server) -> PathBuf {
+        self.classes().join(server.name()).with_extension("jsa")
+    }
+
+    fn classes(&self) -> PathBuf {
+        self.maven.join("classes")
+    }
+
+    /// Where Kafka and Connect run once to archive their classes.
+    fn training(&self) -> PathBuf {
+        self.maven.with_extension("training")
+    }
+
     /// The program that is etcd, the API server, the controller manager and kubectl.
     pub(crate) fn localkube(&self) -> &Path {
         &self.localkube
@@ -77,20 +99,22 @@ impl Dist {
         let wanted = Wanted::new(self, servers);
         wanted.check_tools()?;
         let packages = wanted.packages();
-        if !wanted.maven && !wanted.localkube && packages.is_empty() {
+        if !wanted.maven && !wanted.classes && !wanted.localkube && packages.is_empty() {
             return Ok(());
         }
         let _lock = self.lock(progress).await?;
         // Whoever had the lock may have installed it all; then none of these does anything.
-        let packages = async {
-            match wanted.packages() {
-                packages if packages.is_empty() => Ok(()),
-                packages => debian::install(packages, progress).await,
+        let programs = async {
+            // Making MySQL's data folder, a part of Maven's share, takes the packages.
+            let packages = wanted.packages();
+            if !packages.is_empty() {
+                debian::install(packages, progress).await?;
             }
-        };
-        let maven = async {
             if wanted.maven && !self.maven.exists() {
                 maven::install(&self.maven, progress).await?;
+            }
+            if wanted.classes && !self.classes().exists() {
+                classes::install(self, progress).await?;
             }
             Ok(())
         };
@@ -100,7 +124,7 @@ impl Dist {
             }
             Ok(())
         };
-        tokio::try_join!(packages, maven, localkube).map(drop)
+        tokio::try_join!(programs, localkube).map(drop)
     }
 
     async fn lock(&self, progress: Progress) -> Result<Flock<File>, Error> {
@@ -135,6 +159,7 @@ pub(crate) async fn lock(
 /// What a set of servers needs to have installed, and is missing.
 struct Wanted {
     maven: bool,
+    classes: bool,
     localkube: bool,
     java: bool,
     mysql: bool,
@@ -147,6 +172,7 @@ impl Wanted {
         let kubernetes = servers.iter().any(|server| server.is_kubernetes());
         Self {
             maven: (java || mysql) && !dist.maven.exists(),
+            classes: java && !dist.classes().exists(),
             localkube: kubernetes && !dist.localkube.exists(),
             java,
             mysql,
@@ -174,7 +200,7 @@ impl Wanted {
     }
 
     fn packages(&self) -> Vec<&'static str> {
-        if self.mysql {
+        if self.mysql || self.maven {
             debian::missing()
         } else {
             Vec::new()

@@ -24,16 +24,15 @@ pub(super) async fn prepare(site: &Site) -> Result<(), Error> {
     write(&my_cnf(site), render(site))?;
     write_private(&init_file(site), &accounts(&secrets)?)?;
     if !data(site).exists() {
-        initialize(site).await?;
+        copy_data(site).await?;
     }
     Ok(())
 }
 
 pub(super) fn command(site: &Site) -> Command {
-    let mut command = mysqld(site);
-    command
-        .arg(format!("--datadir={}", data(site).display()))
-        .arg(format!("--init-file={}", init_file(site).display()));
+    let mut command = Command::new(site.dist.mysql().join("bin/mysqld"));
+    // Must be the first argument.
+    command.arg(format!("--defaults-file={}", my_cnf(site).display()));
     command
 }
 
@@ -57,27 +56,16 @@ pub(super) async fn probe(site: &Site) -> Result<(), String> {
     query.await.map_err(|error| root(&error))
 }
 
-/// Makes the data folder.
-async fn initialize(site: &Site) -> Result<(), Error> {
+/// Makes the data folder, as a copy of the one that was made when MySQL was installed.
+async fn copy_data(site: &Site) -> Result<(), Error> {
     let part = site.of(Server::MySql, "data.part");
     if part.exists() {
         fs::remove_dir_all(&part).map_err(file_error("remove", &part))?;
     }
-    let mut command = mysqld(site);
-    // Insecure means that root has no password until the init file gives it one, which runs before
-    // the server listens.
-    command
-        .arg("--initialize-insecure")
-        .arg(format!("--datadir={}", part.display()));
-    run("mysqld --initialize", &mut command).await?;
+    let mut command = Command::new("cp");
+    command.arg("-a").arg(site.dist.mysql_data()).arg(&part);
+    run("cp (mysql)", &mut command).await?;
     fs::rename(&part, data(site)).map_err(file_error("rename", &part))
-}
-
-fn mysqld(site: &Site) -> Command {
-    let mut command = Command::new(site.dist.mysql().join("bin/mysqld"));
-    // Must be the first argument.
-    command.arg(format!("--defaults-file={}", my_cnf(site).display()));
-    command
 }
 
 fn data(site: &Site) -> PathBuf {
@@ -103,6 +91,8 @@ fn render(site: &Site) -> String {
 {user}basedir={base}
 lc_messages_dir={base}/share
 character_sets_dir={base}/share/charsets
+datadir={data}
+init_file={init_file}
 bind_address={HOST}
 port={port}
 # Within the data folder: an absolute path might be longer than a socket's may be.
@@ -116,8 +106,9 @@ binlog_format=ROW
 binlog_row_image=FULL
 gtid_mode=ON
 enforce_gtid_consistency=ON
-# The default, caching_sha2_password, sends passwords only over TLS or encrypted with a key that
-# the client must fetch first. This mysqld was built without TLS, and not every client can do that.
+# Nothing leaves this machine. Without TLS the default, caching_sha2_password, would make clients
+# fetch a key before each first login; mysql_native_password never sends a password at all.
+ssl=OFF
 default_authentication_plugin=mysql_native_password
 # Saves 290 MB.
 performance_schema=OFF
@@ -129,6 +120,8 @@ sync_binlog=0
 max_connections=400
 ",
         base = base.display(),
+        data = data(site).display(),
+        init_file = init_file(site).display(),
         port = site.ports.mysql,
     )
 }
