@@ -1,0 +1,23 @@
+//! The program `api`: `api serve` and `api simulate`.
+
+use anyhow::{Context, Result};
+use api::{Cli, Command, Listeners};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let cli = Cli::parse();
+    service::telemetry::init(&cli.log).context("failed to start logging")?;
+    let shutdown = service::shutdown::signal_token().context("failed to listen for signals")?;
+    match cli.command {
+        Command::Serve(args) => {
+            let client = kube::Client::try_default()
+                .await
+                .context("failed to find a Kubernetes configuration")?;
+            let listeners = Listeners::bind(&args).await.context("failed to listen")?;
+            api::serve(&args, client, listeners, shutdown).await?;
+        }
+        Command::Simulate(args) => api::simulate(&args, shutdown).await?,
+    }
+    Ok(())
+}
