@@ -1,10 +1,10 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
-/** Where the development server finds a running demo. */
-const FANOUT = "http://localhost:8081";
-/** The origin that the demo's fanout allows; the proxy presents it instead of the development server's. */
-const PAGE_ORIGIN = "http://localhost:8080";
+/** The fanout of a running demo, for the development server. */
+const FANOUT = process.env.FANOUT ?? "http://localhost:8081";
+/** An origin that this fanout allows; the proxy presents it instead of the development server's own. */
+const PAGE_ORIGIN = process.env.PAGE_ORIGIN ?? "http://localhost:8080";
 
 /** Answers `/config.json` in development with the proxied endpoint, where the api would name fanout itself. */
 function developmentConfig(): Plugin {
@@ -21,7 +21,11 @@ function developmentConfig(): Plugin {
 
 export default defineConfig({
   plugins: [react(), developmentConfig()],
-  build: { target: "es2022" },
+  build: {
+    target: "es2022",
+    // React and MQTT.js, 180 kB when compressed: the page needs both before it can show anything.
+    chunkSizeWarningLimit: 700,
+  },
   server: {
     proxy: { "/mqtt": { target: FANOUT, ws: true, headers: { origin: PAGE_ORIGIN } } },
   },

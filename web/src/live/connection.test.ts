@@ -104,7 +104,7 @@ describe("after a loss", () => {
     expect(connection.state()).toEqual({
       phase: "reconnecting",
       retryAt: 60_500,
-      reason: "the server cannot be reached",
+      reason: "server unreachable",
     });
     await pass(499);
     expect(clients).toHaveLength(1);

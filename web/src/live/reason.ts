@@ -38,7 +38,7 @@ export function failed(error: Error): Ending {
 
 /** The ending that a WebSocket close tells. 1006 is the browser's own, for a connection that nobody closed. */
 export function socketClosed(code: number, reason: string): Ending {
-  if (code === 1006) return { reason: "the server cannot be reached", final: false };
+  if (code === 1006) return { reason: "server unreachable", final: false };
   return { reason: reason || `closed by the server (${code})`, final: false };
 }
 
