@@ -1,0 +1,95 @@
+//! Kafka: three clients, each with a job that must not delay the others'.
+//!
+//! ```text
+//!   routes::run     reads the routes topic, for ever                     Change --+
+//!   consumer::run   polls the stream of what is wanted; decides what is   <-------+
+//!   loader::run     looks up offsets and reads last values, on its order
+//! ```
+//!
+//! Partitions are assigned by hand. The group's name is only there because librdkafka asks for
+//! one: nothing is committed and no group is joined.
+
+pub(crate) mod consumer;
+pub(crate) mod loader;
+mod locator;
+pub(crate) mod routes;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::metrics::Metrics;
+
+/// A consumer that counts its errors.
+pub(crate) type Consumer = StreamConsumer<Context>;
+
+/// Where librdkafka's own messages go.
+pub(crate) struct Context {
+    metrics: Metrics,
+}
+
+impl ClientContext for Context {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters comes as an error too; brokers that come and go fill pages here.
+        tracing::debug!(facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.metrics.kafka_error(error_name(&error));
+        tracing::debug!(%error, reason, "error of the Kafka client");
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// What all clients have in common.
+fn config(bootstrap_servers: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("client.id", client_id)
+        .set("group.id", "gamecast-fanout")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false")
+        // A broker that is back is found at once; the default waits up to 10 s.
+        .set("reconnect.backoff.max.ms", "1000")
+        // A topic's new leader, or its new life, is found after this time at the latest.
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("fetch.error.backoff.ms", "100")
+        // How long librdkafka rests once its queue is full; the default is a second.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.max.messages.kbytes", "32768")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+fn create(config: &ClientConfig, metrics: &Metrics) -> KafkaResult<Consumer> {
+    let metrics = metrics.clone();
+    config.create_with_context(Context { metrics })
+}
+
+/// The label under which an error is counted.
+fn error_name(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::Resolve,
+        ) => "broker_unreachable",
+        Some(
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition,
+        ) => "unknown_topic",
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            "offset_out_of_range"
+        }
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => "timeout",
+        _ => "other",
+    }
+}

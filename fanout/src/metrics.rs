@@ -1,0 +1,173 @@
+//! What is counted. Labels are static names, so their number is bounded.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::close::Close;
+
+/// `json` or `mqtt`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Protocol {
+    pub protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CloseCode {
+    pub code: u16,
+    pub reason: &'static str,
+}
+
+/// The process's metrics, shared by all threads.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub connections: Family<Protocol, Gauge>,
+    pub opened: Family<Protocol, Counter>,
+    pub refused: Family<Reason, Counter>,
+    pub closes: Family<CloseCode, Counter>,
+    pub subscriptions: Gauge,
+    pub delivered: Family<Protocol, Counter>,
+    pub oversized: Counter,
+    pub sent_bytes: Counter,
+    pub records: Family<Outcome, Counter>,
+    pub routes: Gauge,
+    pub routes_refused: Family<Reason, Counter>,
+    pub partitions: Gauge,
+    pub loads: Family<Outcome, Counter>,
+    pub load_seconds: Histogram,
+    pub lag: Gauge,
+    pub kafka_errors: Family<Reason, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            connections: Family::default(),
+            opened: Family::default(),
+            refused: Family::default(),
+            closes: Family::default(),
+            subscriptions: Gauge::default(),
+            delivered: Family::default(),
+            oversized: Counter::default(),
+            sent_bytes: Counter::default(),
+            records: Family::default(),
+            routes: Gauge::default(),
+            routes_refused: Family::default(),
+            partitions: Gauge::default(),
+            loads: Family::default(),
+            load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            lag: Gauge::default(),
+            kafka_errors: Family::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers everything below the prefix `gamecast`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("gamecast");
+        registry.register(
+            "connections",
+            "Clients connected now",
+            self.connections.clone(),
+        );
+        registry.register(
+            "connections_opened",
+            "WebSocket upgrades",
+            self.opened.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Requests that were no upgrade, by reason",
+            self.refused.clone(),
+        );
+        registry.register(
+            "connections_closed",
+            "Connections that ended, by close code",
+            self.closes.clone(),
+        );
+        registry.register(
+            "subscriptions",
+            "Filters that clients are subscribed to now",
+            self.subscriptions.clone(),
+        );
+        registry.register(
+            "messages_delivered",
+            "Messages put into clients' outboxes",
+            self.delivered.clone(),
+        );
+        registry.register(
+            "messages_oversized",
+            "Messages not sent because of a client's Maximum Packet Size",
+            self.oversized.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Bytes written to clients' sockets",
+            Unit::Bytes,
+            self.sent_bytes.clone(),
+        );
+        registry.register(
+            "records",
+            "Kafka records read, by what became of them",
+            self.records.clone(),
+        );
+        registry.register("routes", "Routes served now", self.routes.clone());
+        registry.register(
+            "routes_refused",
+            "Records of the routes topic that are not served, by reason",
+            self.routes_refused.clone(),
+        );
+        registry.register(
+            "partitions_assigned",
+            "Kafka partitions consumed now",
+            self.partitions.clone(),
+        );
+        registry.register(
+            "topic_loads",
+            "Readings of a Kafka topic's last values, by outcome",
+            self.loads.clone(),
+        );
+        registry.register_with_unit(
+            "topic_load",
+            "Time from wanting a Kafka topic to its last values",
+            Unit::Seconds,
+            self.load_seconds.clone(),
+        );
+        registry.register(
+            "consumer_lag_records",
+            "Records in the consumed partitions that have yet to be read, as of the last look",
+            self.lag.clone(),
+        );
+        registry.register(
+            "kafka_errors",
+            "Errors of the Kafka client, by kind",
+            self.kafka_errors.clone(),
+        );
+    }
+
+    pub(crate) fn closed(&self, close: Close) {
+        let label = CloseCode {
+            code: close.code,
+            reason: close.name,
+        };
+        self.closes.get_or_create(&label).inc();
+    }
+
+    pub(crate) fn kafka_error(&self, reason: &'static str) {
+        self.kafka_errors.get_or_create(&Reason { reason }).inc();
+    }
+}

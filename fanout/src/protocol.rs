@@ -1,0 +1,121 @@
+//! What clients say and are told, without a socket: messages in, actions out.
+//!
+//! ```text
+//!   WebSocket message --> Session::receive --> [Action]  Send, Subscribe, Unsubscribe, Close
+//!                           |
+//!                           +-- Json   one command per text frame
+//!                           +-- Mqtt   a stream of packets, 3.1.1 or 5.0
+//! ```
+
+pub(crate) mod json;
+pub(crate) mod mqtt;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use route::TopicFilter;
+
+use crate::close::Close;
+use crate::hub::{Options, Wire};
+use crate::websocket::Incoming;
+use crate::wire::Opcode;
+
+/// What a connection is to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Send this message to the client.
+    Send(Bytes),
+    /// Subscribe the client; its last values follow.
+    Subscribe(Vec<(TopicFilter, Options)>),
+    Unsubscribe(TopicFilter),
+    /// End the connection. Nothing follows.
+    Close(Close),
+}
+
+/// The state of one client's conversation.
+pub(crate) enum Session {
+    Json(json::Json),
+    Mqtt(mqtt::Mqtt),
+}
+
+impl Session {
+    /// Takes in a message of the client.
+    pub(crate) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
+        match self {
+            Self::Json(session) => session.receive(message, actions),
+            Self::Mqtt(session) => session.receive(message, actions),
+        }
+    }
+
+    /// The frames in which this protocol's messages travel.
+    pub(crate) fn opcode(&self) -> Opcode {
+        match self {
+            Self::Json(_) => Opcode::Text,
+            Self::Mqtt(_) => Opcode::Binary,
+        }
+    }
+
+    /// How messages are written to this client. `None` before it has said enough to know.
+    pub(crate) fn wire(&self) -> Option<Wire> {
+        match self {
+            Self::Json(_) => Some(Wire::Json),
+            Self::Mqtt(session) => session.wire(),
+        }
+    }
+
+    /// What the protocol says before the WebSocket is closed.
+    pub(crate) fn farewell(&self, close: Close) -> Option<Bytes> {
+        match self {
+            Self::Json(_) => None,
+            Self::Mqtt(session) => session.farewell(close),
+        }
+    }
+
+    /// How long the client may be silent, and what it is told when it is silent longer.
+    pub(crate) fn patience(&self) -> Option<(Duration, Close)> {
+        match self {
+            Self::Json(_) => None,
+            Self::Mqtt(session) => session.patience(),
+        }
+    }
+
+    /// How many filters the client is subscribed to.
+    pub(crate) fn filters(&self) -> usize {
+        match self {
+            Self::Json(session) => session.filters.0.len(),
+            Self::Mqtt(session) => session.filters.0.len(),
+        }
+    }
+
+    /// What the client is subscribed to.
+    pub(crate) fn into_filters(self) -> impl Iterator<Item = TopicFilter> {
+        let filters = match self {
+            Self::Json(session) => session.filters,
+            Self::Mqtt(session) => session.filters,
+        };
+        filters.0.into_iter()
+    }
+}
+
+/// The filters of one client, bounded.
+#[derive(Debug)]
+pub(crate) struct Filters(HashSet<TopicFilter>);
+
+impl Filters {
+    fn new() -> Self {
+        Self(HashSet::new())
+    }
+
+    /// Adds `filter` unless there are `max` others. Returns whether it is new.
+    fn insert(&mut self, filter: &TopicFilter, max: usize) -> Option<bool> {
+        if self.0.contains(filter) {
+            return Some(false);
+        }
+        (self.0.len() < max).then(|| self.0.insert(filter.clone()))
+    }
+
+    fn remove(&mut self, filter: &TopicFilter) -> bool {
+        self.0.remove(filter)
+    }
+}

@@ -1,0 +1,242 @@
+//! `/ws`: one JSON object per text frame.
+//!
+//! | client | server |
+//! |---|---|
+//! | `{"subscribe":["games/+"]}` | `{"subscribed":["games/+"]}`, then the last values |
+//! | `{"unsubscribe":["games/+"]}` | `{"unsubscribed":["games/+"]}` |
+//! | anything else | `{"error":{"code":…,"message":…}}`, with `"filter"` when one is to blame |
+//!
+//! A command that is answered by an error has had no effect.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Action, Filters};
+use crate::hub::Options;
+use crate::websocket::Incoming;
+use route::TopicFilter;
+
+/// A JSON client's conversation.
+pub(crate) struct Json {
+    pub(super) filters: Filters,
+    max_filters: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Command {
+    Subscribe(Vec<String>),
+    Unsubscribe(Vec<String>),
+}
+
+/// Why a command had no effect.
+#[derive(Debug, Serialize)]
+struct Failure {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+}
+
+impl Failure {
+    fn new(code: &'static str, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+            filter: None,
+        }
+    }
+}
+
+/// JSON clients want last values, and have no use for MQTT's other options.
+const OPTIONS: Options = Options {
+    identifier: None,
+    retain_as_published: false,
+    snapshot: true,
+};
+
+impl Json {
+    /// A conversation that begins with the subscriptions of the request, which are few enough.
+    pub(crate) fn open(
+        filters: Vec<TopicFilter>,
+        max_filters: usize,
+        actions: &mut Vec<Action>,
+    ) -> Self {
+        let mut session = Self {
+            filters: Filters::new(),
+            max_filters,
+        };
+        session.filters.0.extend(filters);
+        if !session.filters.0.is_empty() {
+            let filters = session.filters.0.iter();
+            let subscriptions = filters.map(|filter| (filter.clone(), OPTIONS));
+            actions.push(Action::Subscribe(subscriptions.collect()));
+        }
+        session
+    }
+
+    pub(super) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
+        let result = match message {
+            Incoming::Text(text) => self.command(&text, actions),
+            Incoming::Binary(_) => Err(Failure::new("NotText", "commands come in text frames")),
+            Incoming::Closed => Ok(()),
+        };
+        if let Err(failure) = result {
+            actions.push(send(&json!({ "error": failure })));
+        }
+    }
+
+    fn command(&mut self, text: &str, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Failure::new("InvalidJson", error))?;
+        let command = Command::deserialize(value).map_err(|_| {
+            Failure::new(
+                "UnknownCommand",
+                r#"commands are {"subscribe":[filters]} and {"unsubscribe":[filters]}"#,
+            )
+        })?;
+        match command {
+            Command::Subscribe(texts) => self.subscribe(&texts, actions),
+            Command::Unsubscribe(texts) => {
+                for filter in parse(&texts)? {
+                    if self.filters.remove(&filter) {
+                        actions.push(Action::Unsubscribe(filter));
+                    }
+                }
+                actions.push(send(&json!({ "unsubscribed": texts })));
+                Ok(())
+            }
+        }
+    }
+
+    fn subscribe(&mut self, texts: &[String], actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let filters = parse(texts)?;
+        let mut added = Vec::new();
+        for filter in &filters {
+            match self.filters.insert(filter, self.max_filters) {
+                Some(true) => added.push(filter),
+                Some(false) => {}
+                None => {
+                    for filter in added {
+                        self.filters.remove(filter);
+                    }
+                    return Err(Failure::new(
+                        "TooManyFilters",
+                        format!("a client has at most {} filters", self.max_filters),
+                    ));
+                }
+            }
+        }
+        actions.push(send(&json!({ "subscribed": texts })));
+        let subscriptions = filters.into_iter().map(|filter| (filter, OPTIONS));
+        actions.push(Action::Subscribe(subscriptions.collect()));
+        Ok(())
+    }
+}
+
+fn parse(texts: &[String]) -> Result<Vec<TopicFilter>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error: route::FilterError| Failure {
+            filter: Some(text.clone()),
+            ..Failure::new("InvalidFilter", error)
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn send(value: &Value) -> Action {
+    Action::Send(value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn open(filters: &[&str]) -> Json {
+        let filters = filters.iter().map(|f| f.parse().unwrap()).collect();
+        Json::open(filters, 3, &mut Vec::new())
+    }
+
+    fn say(session: &mut Json, text: &str) -> Vec<Action> {
+        let mut actions = Vec::new();
+        session.receive(Incoming::Text(text.into()), &mut actions);
+        actions
+    }
+
+    fn subscribe(filters: &[&str]) -> Action {
+        let filters = filters.iter().map(|f| (f.parse().unwrap(), OPTIONS));
+        Action::Subscribe(filters.collect())
+    }
+
+    fn error(actions: &[Action]) -> String {
+        match actions {
+            [Action::Send(bytes)] => {
+                let value: Value = serde_json::from_slice(bytes).unwrap();
+                value["error"]["code"].as_str().unwrap().into()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn commands_are_acknowledged_before_they_have_effect() {
+        let mut session = open(&[]);
+        assert_eq!(
+            say(&mut session, r#"{"subscribe":["games/+","x"]}"#),
+            [
+                Action::Send(r#"{"subscribed":["games/+","x"]}"#.into()),
+                subscribe(&["games/+", "x"])
+            ]
+        );
+        assert_eq!(
+            say(&mut session, r#"{"unsubscribe":["x","never"]}"#),
+            [
+                Action::Unsubscribe("x".parse().unwrap()),
+                Action::Send(r#"{"unsubscribed":["x","never"]}"#.into()),
+            ]
+        );
+        assert_eq!(session.filters.0.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_command_has_no_effect() {
+        let mut session = open(&["#"]);
+        for (text, code) in [
+            ("nope", "InvalidJson"),
+            ("", "InvalidJson"),
+            ("[1]", "UnknownCommand"),
+            (r#"{"subscribe":"a"}"#, "UnknownCommand"),
+            (r#"{"publish":["a"]}"#, "UnknownCommand"),
+            (r#"{"subscribe":["a"],"unsubscribe":[]}"#, "UnknownCommand"),
+            (r#"{"subscribe":["a","b/#/c"]}"#, "InvalidFilter"),
+            (r#"{"unsubscribe":["+x"]}"#, "InvalidFilter"),
+            (r#"{"subscribe":["a","b","c"]}"#, "TooManyFilters"),
+        ] {
+            assert_eq!(error(&say(&mut session, text)), code, "{text}");
+        }
+        let mut actions = Vec::new();
+        session.receive(Incoming::Binary("{}".into()), &mut actions);
+        assert_eq!(error(&actions), "NotText");
+        assert_eq!(session.filters.0.len(), 1);
+    }
+
+    #[test]
+    fn an_error_names_the_filter() {
+        let actions = say(&mut open(&[]), r#"{"subscribe":["a/#/b"]}"#);
+        let expected = concat!(
+            r##"{"error":{"code":"InvalidFilter","message":"# must be the last level of a topic "##,
+            r##"filter and stand alone in it, as in games/#","filter":"a/#/b"}}"##
+        );
+        assert_eq!(actions, [Action::Send(expected.into())]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}|[\\[\\]{}\":,a-z/#+]{0,60}") {
+            let actions = say(&mut open(&[]), &text);
+            prop_assert!(!actions.is_empty());
+        }
+    }
+}

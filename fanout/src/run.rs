@@ -1,0 +1,146 @@
+//! Puts the parts together.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use prometheus_client::registry::Registry;
+use rdkafka::error::KafkaError;
+use service::admin::{self, Readiness};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::kafka::{consumer, loader, routes};
+use crate::metrics::Metrics;
+use crate::server::Server;
+use crate::topics::Topics;
+
+/// Why the process cannot go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error("--max-record-bytes {record} is more than half of --outbox-bytes {outbox}")]
+    RecordLimit { record: usize, outbox: usize },
+    #[error("failed to start a thread")]
+    Thread(#[source] io::Error),
+    #[error("failed to set up a Kafka client")]
+    Kafka(#[source] KafkaError),
+    #[error("failed to serve the admin port")]
+    Admin(#[source] io::Error),
+    #[error("the {0} thread has panicked")]
+    Panicked(&'static str),
+}
+
+/// Serves clients on `listener` and health and metrics on `admin` until `shutdown` is cancelled,
+/// and returns when all connections have ended.
+///
+/// The listeners count, not the addresses in `args`.
+///
+/// # Errors
+/// When something without which nothing can be served cannot be started. Kafka that cannot be
+/// reached is no error: the process waits for it, not ready.
+pub async fn run(
+    args: Args,
+    listener: TcpListener,
+    admin: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    if args.max_record_bytes > args.outbox_bytes / 2 {
+        return Err(RunError::RecordLimit {
+            record: args.max_record_bytes,
+            outbox: args.outbox_bytes,
+        });
+    }
+    let metrics = Metrics::default();
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    let readiness = Readiness::default();
+
+    // Whatever ends this function ends everything that it has started.
+    let stop = shutdown.child_token();
+    let _stop_all = stop.clone().drop_guard();
+    let (interest, interests) = mpsc::unbounded_channel();
+    let (server, feeds) =
+        Server::start(&args.settings(), &metrics, &interest, &stop).map_err(RunError::Thread)?;
+    drop(interest);
+    let (commands, commanded) = mpsc::unbounded_channel();
+    let (loads, requested) = mpsc::unbounded_channel();
+
+    let consumer = {
+        let (servers, end) = (args.kafka_bootstrap_servers.clone(), stop.clone());
+        let topics = Topics::new(args.topic_grace, args.max_record_bytes);
+        let wiring = consumer::Wiring {
+            commands: commanded,
+            interest: interests,
+            loader: loads,
+            feeds,
+            metrics: metrics.clone(),
+        };
+        let run = async move || consumer::run(&servers, topics, wiring, end).await;
+        thread("consumer", &stop, run)?
+    };
+    let loader = {
+        let servers = args.kafka_bootstrap_servers.clone();
+        let (look_back, metrics) = (args.feed_look_back, metrics.clone());
+        let commands = commands.clone();
+        let run =
+            async move || loader::run(&servers, look_back, metrics, requested, commands).await;
+        thread("loader", &stop, run)?
+    };
+    let routes = routes::Wiring {
+        topic: args.routes_topic.clone(),
+        commands,
+        readiness: readiness.clone(),
+        metrics,
+    };
+    let routes = routes::run(&args.kafka_bootstrap_servers, routes, stop.clone());
+    let admin = admin::serve(admin, readiness.clone(), registry, stop.clone());
+    let draining = async {
+        stop.cancelled().await;
+        readiness.await_for("shutdown", "draining");
+    };
+    tracing::info!("serving clients");
+    let clients = async {
+        server.run(listener, stop.clone()).await;
+        Ok(())
+    };
+    tokio::try_join!(
+        async { routes.await.map_err(RunError::Kafka) },
+        async { admin.await.map_err(RunError::Admin) },
+        async {
+            draining.await;
+            Ok(())
+        },
+        clients,
+    )?;
+    for (name, thread) in [("consumer", consumer), ("loader", loader)] {
+        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        match ended {
+            Ok(Ok(result)) => result.map_err(RunError::Kafka)?,
+            _ => return Err(RunError::Panicked(name)),
+        }
+    }
+    Ok(())
+}
+
+type Thread = JoinHandle<Result<(), KafkaError>>;
+
+/// Starts a thread that runs one future, and with whose end everything ends.
+fn thread<F>(name: &'static str, stop: &CancellationToken, run: F) -> Result<Thread, RunError>
+where
+    F: AsyncFnOnce() -> Result<(), KafkaError> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Thread)?;
+    let stop = stop.clone().drop_guard();
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            let _stop = stop;
+            runtime.block_on(run())
+        })
+        .map_err(RunError::Thread)
+}

@@ -1,0 +1,143 @@
+//! The server of clients: workers that own connections, and an acceptor that hands them out.
+//!
+//! ```text
+//!   listener --> run --+--> worker 0   one thread: its connections, its hub
+//!                      +--> worker 1        ^
+//!                                           | batches of events, the same for all
+//!   interest <-- first and last subscriber  +-- whoever consumes Kafka
+//! ```
+
+mod client;
+mod connection;
+mod worker;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::http::{AllowOrigin, OriginError};
+use crate::hub::{Batch, Interest};
+use crate::metrics::Metrics;
+
+/// Batches that may wait for a worker before whoever feeds it has to wait too.
+const WAITING_BATCHES: usize = 64;
+
+/// Accepted sockets that may wait for a worker; beyond, the kernel's own queue fills.
+const WAITING_SOCKETS: usize = 256;
+
+/// What a client may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes that may wait for it.
+    pub outbox_bytes: usize,
+    /// Bytes of a message that it sends.
+    pub message_bytes: usize,
+    /// Filters that it is subscribed to.
+    pub subscriptions: usize,
+    /// Time to upgrade, and then to send an MQTT CONNECT.
+    pub handshake: Duration,
+}
+
+/// How clients are served.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads.
+    pub workers: NonZeroUsize,
+    /// Origins whose pages may connect, beside the server's own.
+    pub origins: Vec<AllowOrigin>,
+    pub limits: Limits,
+}
+
+/// Where a worker's events go in.
+pub type Feed = mpsc::Sender<Batch>;
+
+/// The started workers.
+#[derive(Debug)]
+pub struct Server {
+    workers: Vec<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    sockets: mpsc::Sender<std::net::TcpStream>,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the workers. Each batch of events has to be sent to every feed, in the same order.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(
+        settings: &Settings,
+        metrics: &Metrics,
+        interest: &mpsc::UnboundedSender<Interest>,
+        shutdown: &CancellationToken,
+    ) -> io::Result<(Self, Vec<Feed>)> {
+        let mut workers = Vec::new();
+        let mut feeds = Vec::new();
+        for number in 0..settings.workers.get() {
+            let (sockets, accepted) = mpsc::channel(WAITING_SOCKETS);
+            let (feed, batches) = mpsc::channel(WAITING_BATCHES);
+            let context = worker::Context {
+                settings: settings.clone(),
+                metrics: metrics.clone(),
+                interest: interest.clone(),
+                shutdown: shutdown.clone(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(worker::run(context, accepted, batches)))?;
+            workers.push(Handle { sockets, thread });
+            feeds.push(feed);
+        }
+        Ok((Self { workers }, feeds))
+    }
+
+    /// Accepts connections until `shutdown` is cancelled, and returns when all have ended.
+    ///
+    /// Sockets are handed out in turn, which spreads them more evenly than the kernel does.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+        let mut next = 0;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            // A socket that cannot be handed over is of a client that has left already, except
+            // when the process runs out of files: then waiting is all that helps.
+            match accepted.and_then(|(socket, _)| socket.into_std()) {
+                Ok(socket) => {
+                    let worker = &self.workers[next % self.workers.len()];
+                    if worker.sockets.send(socket).await.is_err() {
+                        tracing::error!("a worker has ended");
+                    }
+                    next += 1;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        drop(listener);
+        let ended = tokio::task::spawn_blocking(move || {
+            let joined = self.workers.into_iter().map(|worker| {
+                drop(worker.sockets);
+                worker.thread.join()
+            });
+            joined.filter(Result::is_err).count()
+        });
+        if !matches!(ended.await, Ok(0)) {
+            tracing::error!("a worker has panicked");
+        }
+    }
+}

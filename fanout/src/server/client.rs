@@ -1,0 +1,156 @@
+//! A connected client as its worker sees it: a socket and what waits for it.
+
+use std::io::{ErrorKind, IoSlice};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::close::{self, Close};
+use crate::hub::{Delivery, Message, Wire};
+use crate::outbox::Outbox;
+use crate::wire::{self, Opcode};
+
+/// Chunks that one system call writes.
+const SLICES: usize = 64;
+
+/// No format adds more than this to a message's topic and payload, subscription identifiers and
+/// escaped topics aside.
+const OVERHEAD: usize = 64;
+
+pub(super) struct Client {
+    socket: Rc<TcpStream>,
+    outbox: Outbox,
+    /// How it reads messages, once that is known.
+    wire: Option<Wire>,
+    dirty: bool,
+    /// The socket takes no more for now.
+    blocked: bool,
+    /// The socket is broken.
+    broken: bool,
+    closing: Option<Close>,
+    /// Wakes the task that reads from this client.
+    wake: Rc<Notify>,
+}
+
+impl Client {
+    pub(super) fn new(socket: Rc<TcpStream>, wake: Rc<Notify>) -> Self {
+        Self {
+            socket,
+            outbox: Outbox::default(),
+            wire: None,
+            dirty: false,
+            blocked: false,
+            broken: false,
+            closing: None,
+            wake,
+        }
+    }
+
+    pub(super) fn set_wire(&mut self, wire: Option<Wire>) {
+        self.wire = wire;
+    }
+
+    pub(super) fn wire(&self) -> Option<Wire> {
+        self.wire
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Bytes that would wait with `message`.
+    pub(super) fn waiting_with(&self, message: &Message) -> usize {
+        self.outbox.len() + message.topic().len() + message.payload().len() + OVERHEAD
+    }
+
+    /// True from the decision to close on: nothing more is delivered.
+    pub(super) fn closing(&self) -> Option<Close> {
+        self.closing
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Returns true when the client was not dirty.
+    pub(super) fn mark_dirty(&mut self) -> bool {
+        !std::mem::replace(&mut self.dirty, true)
+    }
+
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Queues a message. Returns false when the client may not be sent it.
+    pub(super) fn deliver(&mut self, message: &Message, delivery: Delivery<'_>) -> bool {
+        match self.wire {
+            Some(wire) => message.write(wire, delivery, &mut self.outbox),
+            None => false,
+        }
+    }
+
+    /// Queues whole frames.
+    pub(super) fn push(&mut self, frames: Bytes) {
+        self.outbox.push(frames);
+    }
+
+    /// Queues a message of the protocol.
+    pub(super) fn push_message(&mut self, opcode: Opcode, payload: Bytes) {
+        self.outbox.begin(opcode, payload.len(), &[]);
+        self.outbox.append(payload);
+    }
+
+    /// Queues the goodbye: the protocol's own, then WebSocket's.
+    pub(super) fn push_goodbye(&mut self, farewell: Option<Bytes>, close: Close) {
+        if let Some(farewell) = farewell {
+            self.push_message(Opcode::Binary, farewell);
+        }
+        self.outbox.push(wire::close(close));
+    }
+
+    /// Decides to close. The first reason counts.
+    pub(super) fn close(&mut self, close: Close) {
+        if self.closing.is_none() {
+            self.closing = Some(close);
+            if close == close::SLOW {
+                self.outbox.drop_unbegun();
+            }
+            self.wake();
+        }
+    }
+
+    /// Writes what the socket takes. Returns how many bytes that were.
+    pub(super) fn flush(&mut self) -> u64 {
+        self.dirty = false;
+        let mut sent = 0;
+        let was_blocked = std::mem::replace(&mut self.blocked, false);
+        while !self.outbox.is_empty() && !self.broken {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.outbox.gather(&mut slices);
+            match self.socket.try_write_vectored(&slices[..filled]) {
+                Ok(count) if count > 0 => {
+                    self.outbox.advance(count);
+                    sent += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => self.broken = true,
+            }
+        }
+        // The task has to wait for another event now.
+        if self.broken || self.blocked && !was_blocked {
+            self.wake();
+        }
+        sent
+    }
+}

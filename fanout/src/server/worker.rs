@@ -1,0 +1,218 @@
+//! A worker: one thread, its connections and its hub.
+//!
+//! ```text
+//!   batches --> State::apply --> Hub --> outboxes of the subscribers --> State::flush_dirty
+//!                                          ^                               one writev each
+//!   sockets --> connection::serve ---------+ replies, last values
+//! ```
+//!
+//! Everything here runs on one thread and nothing is held across an await, so a `RefCell` does
+//! for what would be a lock elsewhere.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use slab::Slab;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::{Settings, connection};
+use crate::close::{self, Close};
+use crate::hub::{Batch, ClientId, Delivery, Hub, Interest, Message, Wire};
+use crate::metrics::{Metrics, Protocol};
+
+/// What a worker is given.
+pub(super) struct Context {
+    pub(super) settings: Settings,
+    pub(super) metrics: Metrics,
+    pub(super) interest: mpsc::UnboundedSender<Interest>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// A worker's state, shared by its tasks.
+pub(super) type Shared = Rc<RefCell<State>>;
+
+pub(super) struct State {
+    pub(super) context: Context,
+    pub(super) hub: Hub,
+    pub(super) clients: Slab<Client>,
+    /// Clients whose outbox has got something since it was flushed.
+    dirty: Vec<ClientId>,
+    /// Where sockets are read into, so that no idle connection holds a buffer.
+    pub(super) scratch: Vec<u8>,
+    tally: Tally,
+}
+
+/// Counts that go to the shared metrics once per round.
+#[derive(Default)]
+struct Tally {
+    json: u64,
+    mqtt: u64,
+    oversized: u64,
+    sent_bytes: u64,
+}
+
+/// Runs until shutdown has been asked for and all connections have ended.
+pub(super) async fn run(
+    context: Context,
+    mut sockets: mpsc::Receiver<std::net::TcpStream>,
+    mut batches: mpsc::Receiver<Batch>,
+) {
+    let shutdown = context.shutdown.clone();
+    let state = Rc::new(RefCell::new(State {
+        context,
+        hub: Hub::default(),
+        clients: Slab::new(),
+        dirty: Vec::new(),
+        scratch: vec![0; connection::READ_BYTES],
+        tally: Tally::default(),
+    }));
+    let tasks = LocalSet::new();
+    let serve = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(batch) = batches.recv() => {
+                    let mut state = state.borrow_mut();
+                    state.apply(&batch);
+                    // What has arrived in the meantime shares the writes.
+                    while let Ok(batch) = batches.try_recv() {
+                        state.apply(&batch);
+                    }
+                    state.flush_dirty();
+                }
+                Some(socket) = sockets.recv() => {
+                    tokio::task::spawn_local(connection::serve(state.clone(), socket));
+                }
+                else => break,
+            }
+            // The next batch is ready at once under load; sockets want their turn too.
+            tokio::task::yield_now().await;
+        }
+        state.borrow_mut().close_all(close::DRAINING);
+    };
+    tasks.run_until(serve).await;
+    // The connections' own time limits end this.
+    tasks.await;
+}
+
+impl State {
+    /// Takes in a batch of events. What it makes clients' outboxes hold is not flushed yet.
+    fn apply(&mut self, batch: &Batch) {
+        let limit = self.context.settings.limits.outbox_bytes;
+        let (clients, dirty, tally) = (&mut self.clients, &mut self.dirty, &mut self.tally);
+        for event in batch.iter() {
+            self.hub.apply(event, &mut |id, message, delivery| {
+                let Some(client) = clients.get_mut(id as usize) else {
+                    return;
+                };
+                if client.closing().is_some() {
+                    return;
+                }
+                if client.waiting_with(message) > limit {
+                    // A burst within one round: give the socket its chance first.
+                    tally.sent_bytes += client.flush();
+                    if client.waiting_with(message) > limit {
+                        client.close(close::SLOW);
+                        return;
+                    }
+                }
+                tally.deliver(client, message, delivery);
+                if client.mark_dirty() {
+                    dirty.push(id);
+                }
+            });
+        }
+    }
+
+    /// Writes what waits for the clients that got something.
+    fn flush_dirty(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            self.flush(*id);
+        }
+        // The list's room is used again.
+        self.dirty = dirty;
+        self.dirty.clear();
+        self.report();
+    }
+
+    /// Writes what waits for a client, and goes on with its last values as far as there is room.
+    pub(super) fn flush(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id as usize) else {
+            return;
+        };
+        self.tally.sent_bytes += client.flush();
+        if client.is_blocked() || client.closing().is_some() || !self.hub.is_walking(id) {
+            return;
+        }
+        // Half of the outbox is left to the stream.
+        let room = self.context.settings.limits.outbox_bytes / 2;
+        let tally = &mut self.tally;
+        let more = self.hub.walk(id, |message, delivery| {
+            tally.deliver(client, message, delivery);
+            client.waiting() < room
+        });
+        self.tally.sent_bytes += client.flush();
+        if more && !client.is_blocked() {
+            // The other clients have their turn, then this one goes on.
+            client.wake();
+        }
+    }
+
+    /// Lets a client go; its task says goodbye.
+    pub(super) fn close(&mut self, id: ClientId, close: Close) {
+        if let Some(client) = self.clients.get_mut(id as usize) {
+            client.close(close);
+        }
+    }
+
+    /// Closes a client whose own doing has filled its outbox.
+    pub(super) fn check_outbox(&mut self, id: ClientId) {
+        if self.clients[id as usize].waiting() > self.context.settings.limits.outbox_bytes {
+            self.close(id, close::SLOW);
+        }
+    }
+
+    fn close_all(&mut self, close: Close) {
+        for (_, client) in &mut self.clients {
+            client.close(close);
+        }
+    }
+
+    /// Tells the consumer.
+    pub(super) fn interested(&self, interest: Interest) {
+        // Without a consumer the process is about to end.
+        let _ = self.context.interest.send(interest);
+    }
+
+    /// Adds what was counted to the shared metrics.
+    pub(super) fn report(&mut self) {
+        let tally = std::mem::take(&mut self.tally);
+        let metrics = &self.context.metrics;
+        for (protocol, count) in [("json", tally.json), ("mqtt", tally.mqtt)] {
+            if count > 0 {
+                let counter = metrics.delivered.get_or_create(&Protocol { protocol });
+                counter.inc_by(count);
+            }
+        }
+        metrics.oversized.inc_by(tally.oversized);
+        metrics.sent_bytes.inc_by(tally.sent_bytes);
+    }
+}
+
+impl Tally {
+    /// Puts a message into the client's outbox.
+    fn deliver(&mut self, client: &mut Client, message: &Message, delivery: Delivery<'_>) {
+        if !client.deliver(message, delivery) {
+            self.oversized += 1;
+        } else if client.wire() == Some(Wire::Json) {
+            self.json += 1;
+        } else {
+            self.mqtt += 1;
+        }
+    }
+}

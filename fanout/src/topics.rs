@@ -1,0 +1,479 @@
+//! Which Kafka topics are consumed, and what their records become. Decides; does nothing.
+//!
+//! ```text
+//!            wanted                loaded
+//!   Idle -------------> Loading ----------> Live
+//!     ^                  ^   | failed: again |
+//!     |                  +---+               |
+//!     |                  +-------------------+ audit: missing, recreated, out of range
+//!     +--------------------------------------+ nobody for the grace period
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use route::{Route, RouteKey, TopicFilter};
+
+use crate::hub::{Event, Interest, Message, RouteId};
+use crate::interest::{Filters, Offers};
+use crate::record::{Outcome, Reader, Record, Repeats, Unserved};
+use crate::routes::Change;
+
+/// The first failure is followed by another attempt after this time, each further one by the
+/// double, up to the maximum.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Read the route's last values.
+    Load(Load),
+    /// Consume partitions of a topic from these offsets on.
+    Assign {
+        topic: String,
+        partitions: Vec<(i32, i64)>,
+    },
+    /// Consume partitions of a topic no longer.
+    Unassign { topic: String, partitions: Vec<i32> },
+    /// Tell the workers.
+    Emit(Event),
+}
+
+/// An order to read a route's last values.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) reader: Arc<Reader>,
+    /// Not before this time has passed.
+    pub(crate) delay: Duration,
+    /// The stream begins where the route began, see [`Route::start`], not where Kafka ends now.
+    pub(crate) from_start: bool,
+}
+
+/// A route's last values, and where its stream begins.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) messages: Vec<Arc<Message>>,
+}
+
+/// How far a partition has been read.
+#[derive(Debug, Clone)]
+pub(crate) struct Partition {
+    pub(crate) number: i32,
+    /// The offset that comes next.
+    pub(crate) next: i64,
+    pub(crate) repeats: Repeats,
+}
+
+/// A consumed partition as an audit knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watch {
+    pub(crate) route: RouteId,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// The offset that came next when the audit was asked for.
+    pub(crate) next: i64,
+}
+
+/// What an audit found of the partitions of one route.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) route: RouteId,
+    /// How many partitions the topic has; none when it is missing.
+    pub(crate) partitions: usize,
+    /// Of each watched partition: number, `next` of the watch, first and last offset.
+    pub(crate) ranges: Vec<(i32, i64, i64, i64)>,
+}
+
+/// What became of a record, to be counted.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) outcome: &'static str,
+    /// Why it has no topic of its own, and on which route.
+    pub(crate) complaint: Option<(Arc<Route>, Unserved)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Topics {
+    grace: Duration,
+    max_record_bytes: usize,
+    next_id: u64,
+    keys: HashMap<RouteKey, RouteId>,
+    served: HashMap<RouteId, Served>,
+    by_topic: HashMap<String, RouteId>,
+    filters: Filters,
+    offers: Offers,
+}
+
+#[derive(Debug)]
+struct Served {
+    reader: Arc<Reader>,
+    /// How many filters may match it.
+    wanted: usize,
+    unwanted_since: Option<Instant>,
+    phase: Phase,
+    /// Attempts to load that have failed since the last that did not.
+    failures: u32,
+    /// The workers hold last values of it.
+    shown: bool,
+    /// It appeared under the eyes of subscribers: they get all that it has had since.
+    from_start: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Loading,
+    Live {
+        partitions: Vec<Partition>,
+        /// A record has been served, so that the initial value is past.
+        held: bool,
+    },
+}
+
+impl Topics {
+    /// A topic stays consumed for `grace` after its last subscriber has left.
+    pub(crate) fn new(grace: Duration, max_record_bytes: usize) -> Self {
+        Self {
+            grace,
+            max_record_bytes,
+            next_id: 0,
+            keys: HashMap::new(),
+            served: HashMap::new(),
+            by_topic: HashMap::new(),
+            filters: Filters::default(),
+            offers: Offers::default(),
+        }
+    }
+
+    /// Takes in what is served from now on.
+    ///
+    /// A change that `happens` is news; else it is read from the past when the process starts.
+    pub(crate) fn change(&mut self, change: Change, happens: bool, effects: &mut Vec<Effect>) {
+        match change {
+            Change::Withdraw(key) => self.withdraw(&key, effects),
+            Change::Serve(key, route) => {
+                let known = self.keys.get(&key).and_then(|id| self.served.get_mut(id));
+                if let Some(served) = known
+                    && is_same_life(served.reader.route(), &route)
+                {
+                    let id = served.reader.id();
+                    served.reader = Arc::new(Reader::new(id, route, self.max_record_bytes));
+                    if let Phase::Live { held: false, .. } = served.phase {
+                        effects.push(Effect::Emit(served.initial()));
+                    }
+                } else {
+                    self.withdraw(&key, effects);
+                    self.serve(key, route, happens, effects);
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        key: RouteKey,
+        route: Arc<Route>,
+        happens: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = RouteId(self.next_id);
+        self.next_id += 1;
+        self.offers.add(id, &route);
+        self.keys.insert(key, id);
+        self.by_topic.insert(route.topic().into(), id);
+        let wanted = self.filters.wanting(&route);
+        let mut served = Served {
+            wanted,
+            from_start: happens && wanted > 0,
+            reader: Arc::new(Reader::new(id, route, self.max_record_bytes)),
+            unwanted_since: None,
+            phase: Phase::Idle,
+            failures: 0,
+            shown: false,
+        };
+        served.want(effects);
+        self.served.insert(id, served);
+    }
+
+    fn withdraw(&mut self, key: &RouteKey, effects: &mut Vec<Effect>) {
+        let id = self.keys.remove(key);
+        let Some(mut served) = id.and_then(|id| self.served.remove(&id)) else {
+            return;
+        };
+        let route = served.reader.route().clone();
+        self.offers.remove(served.reader.id(), &route);
+        self.by_topic.remove(route.topic());
+        served.stop(effects);
+    }
+
+    /// A worker has got its first or lost its last subscriber of a filter.
+    pub(crate) fn interest(&mut self, interest: Interest, now: Instant, effects: &mut Vec<Effect>) {
+        match interest {
+            Interest::First(filter) => {
+                if self.filters.add(filter.clone()) {
+                    self.each_matching(&filter, |served| {
+                        served.wanted += 1;
+                        served.unwanted_since = None;
+                        served.want(effects);
+                    });
+                }
+            }
+            Interest::Last(filter) => {
+                if self.filters.remove(&filter) {
+                    self.each_matching(&filter, |served| {
+                        served.wanted = served.wanted.saturating_sub(1);
+                        if served.wanted == 0 {
+                            served.unwanted_since = Some(now);
+                            served.from_start = false;
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn each_matching(&mut self, filter: &TopicFilter, mut act: impl FnMut(&mut Served)) {
+        let route = |id| Some(&**self.served.get(&id)?.reader.route());
+        let matching = self.offers.matching(filter, route);
+        for id in matching {
+            if let Some(served) = self.served.get_mut(&id) {
+                act(served);
+            }
+        }
+    }
+
+    /// The last values of a route have been read.
+    pub(crate) fn loaded(&mut self, id: RouteId, loaded: Loaded, effects: &mut Vec<Effect>) {
+        let Some(served) = self.served.get_mut(&id) else {
+            return;
+        };
+        if !matches!(served.phase, Phase::Loading) {
+            return;
+        }
+        served.failures = 0;
+        served.shown = true;
+        served.from_start = false;
+        let held = !loaded.messages.is_empty();
+        effects.push(Effect::Emit(match held {
+            true => Event::Loaded {
+                route: id,
+                messages: loaded.messages,
+            },
+            false => served.initial(),
+        }));
+        let partitions = loaded.partitions;
+        effects.push(Effect::Assign {
+            topic: served.reader.route().topic().into(),
+            partitions: partitions.iter().map(|p| (p.number, p.next)).collect(),
+        });
+        served.phase = Phase::Live { partitions, held };
+    }
+
+    /// The last values of a route could not be read.
+    pub(crate) fn failed(&mut self, id: RouteId, effects: &mut Vec<Effect>) {
+        if let Some(served) = self.served.get_mut(&id)
+            && matches!(served.phase, Phase::Loading)
+        {
+            served.failures = served.failures.saturating_add(1);
+            served.phase = Phase::Idle;
+            served.want(effects);
+        }
+    }
+
+    /// A record of the stream.
+    pub(crate) fn record(
+        &mut self,
+        topic: &str,
+        record: &Record<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Verdict> {
+        let id = *self.by_topic.get(topic)?;
+        let served = self.served.get_mut(&id)?;
+        let Phase::Live { partitions, held } = &mut served.phase else {
+            return None;
+        };
+        let mut partitions = partitions.iter_mut();
+        let partition = partitions.find(|p| p.number == record.partition)?;
+        if record.offset < partition.next {
+            // Left over from before the partition was assigned anew.
+            return None;
+        }
+        partition.next = record.offset + 1;
+        let outcome = served.reader.read(record, &mut partition.repeats);
+        *held |= matches!(outcome, Outcome::Message { .. });
+        let (event, verdict) = judge(outcome, &served.reader);
+        effects.extend(event.map(Effect::Emit));
+        Some(verdict)
+    }
+
+    /// Lets go of topics that nobody has wanted for the grace period.
+    pub(crate) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        for served in self.served.values_mut() {
+            let over = |since: Instant| now.duration_since(since) >= self.grace;
+            if matches!(served.phase, Phase::Live { .. }) && served.unwanted_since.is_some_and(over)
+            {
+                served.stop(effects);
+            }
+        }
+    }
+
+    /// All consumed partitions.
+    pub(crate) fn watches(&self) -> Vec<Watch> {
+        let mut watches = Vec::new();
+        for (id, served) in &self.served {
+            if let Phase::Live { partitions, .. } = &served.phase {
+                watches.extend(partitions.iter().map(|partition| Watch {
+                    route: *id,
+                    topic: served.reader.route().topic().into(),
+                    partition: partition.number,
+                    next: partition.next,
+                }));
+            }
+        }
+        watches
+    }
+
+    /// Compares the consumed partitions with what Kafka holds, and begins anew where they have
+    /// parted. Returns how many records have yet to be read.
+    pub(crate) fn audited(&mut self, findings: &[Finding], effects: &mut Vec<Effect>) -> i64 {
+        let mut lag = 0;
+        for finding in findings {
+            let Some(served) = self.served.get_mut(&finding.route) else {
+                continue;
+            };
+            let Phase::Live { partitions, .. } = &served.phase else {
+                continue;
+            };
+            let mut intact = finding.partitions == partitions.len();
+            for (number, asked, low, high) in &finding.ranges {
+                let partition = partitions.iter().find(|p| p.number == *number);
+                let next = partition.map_or(*asked, |partition| partition.next);
+                lag += (high - next).max(0);
+                // The range was read after the question and before this answer, so it can lie
+                // neither wholly before the one nor wholly behind the other.
+                intact &= *high >= *asked && *low <= next;
+            }
+            if !intact {
+                tracing::warn!(
+                    topic = served.reader.route().topic(),
+                    "the topic is not what it was, reading it anew"
+                );
+                served.unassign(effects);
+                served.phase = Phase::Idle;
+                // Nothing is gained by asking again before Kafka has settled.
+                served.failures = served.failures.max(1);
+                served.want(effects);
+            }
+        }
+        lag
+    }
+
+    /// How many partitions are consumed.
+    pub(crate) fn partitions(&self) -> usize {
+        let live = self.served.values().map(|served| match &served.phase {
+            Phase::Live { partitions, .. } => partitions.len(),
+            _ => 0,
+        });
+        live.sum()
+    }
+}
+
+impl Served {
+    /// Begins to load when somebody wants it.
+    fn want(&mut self, effects: &mut Vec<Effect>) {
+        if self.wanted > 0 && matches!(self.phase, Phase::Idle) {
+            self.phase = Phase::Loading;
+            let delay = match self.failures {
+                0 => Duration::ZERO,
+                n => (FIRST_RETRY * 2_u32.saturating_pow((n - 1).min(10))).min(LAST_RETRY),
+            };
+            effects.push(Effect::Load(Load {
+                reader: self.reader.clone(),
+                delay,
+                from_start: self.from_start,
+            }));
+        }
+    }
+
+    /// What a route shows that holds no record.
+    fn initial(&self) -> Event {
+        Event::Loaded {
+            route: self.reader.id(),
+            messages: self.reader.initial().into_iter().collect(),
+        }
+    }
+
+    fn unassign(&self, effects: &mut Vec<Effect>) {
+        if let Phase::Live { partitions, .. } = &self.phase {
+            effects.push(Effect::Unassign {
+                topic: self.reader.route().topic().into(),
+                partitions: partitions.iter().map(|p| p.number).collect(),
+            });
+        }
+    }
+
+    fn stop(&mut self, effects: &mut Vec<Effect>) {
+        self.unassign(effects);
+        self.phase = Phase::Idle;
+        self.unwanted_since = None;
+        if std::mem::take(&mut self.shown) {
+            let route = self.reader.id();
+            effects.push(Effect::Emit(Event::Dropped { route }));
+        }
+    }
+}
+
+/// True when what has been read of one route holds for the other.
+fn is_same_life(a: &Route, b: &Route) -> bool {
+    a.topic() == b.topic()
+        && a.epoch() == b.epoch()
+        && a.template() == b.template()
+        && a.fallback() == b.fallback()
+        && a.records() == b.records()
+        && a.access() == b.access()
+}
+
+/// What the workers are told of an outcome, and what is counted.
+pub(crate) fn judge(outcome: Outcome, reader: &Reader) -> (Option<Event>, Verdict) {
+    let verdict = |outcome| Verdict {
+        outcome,
+        complaint: None,
+    };
+    match outcome {
+        Outcome::Message {
+            message,
+            refresh,
+            unrouted,
+        } => {
+            let outcome = match (&unrouted, refresh) {
+                (Some(reason), _) => reason.name(),
+                (None, true) => "snapshot",
+                (None, false) => "served",
+            };
+            let event = if refresh {
+                Event::Refresh(message)
+            } else {
+                Event::Record(message)
+            };
+            let complaint = unrouted.map(|reason| (reader.route().clone(), reason));
+            (Some(event), Verdict { outcome, complaint })
+        }
+        Outcome::Forget(key) => {
+            let route = reader.id();
+            (Some(Event::Forget { route, key }), verdict("deleted"))
+        }
+        Outcome::Repeat => (None, verdict("repeat")),
+        Outcome::Ignored => (None, verdict("ignored")),
+        Outcome::Unserved(reason) => {
+            let outcome = reason.name();
+            let complaint = Some((reader.route().clone(), reason));
+            (None, Verdict { outcome, complaint })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
