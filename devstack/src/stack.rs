@@ -18,6 +18,7 @@ use crate::pki;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::server::{Server, with_needs};
+use crate::servers::before_end;
 use crate::site::{Site, write};
 use crate::start;
 
@@ -37,13 +38,21 @@ pub struct Stack {
     ephemeral: bool,
 }
 
-/// What `stack.json` says.
+/// What `stack.json` says, as far as it is read again. It may be of an earlier version, whose
+/// servers must still be found, so this is kept small.
 #[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
+struct Recorded {
     dist: PathBuf,
     ports: Ports,
     servers: BTreeSet<Server>,
-    endpoints: Endpoints,
+}
+
+/// What is written to `stack.json`: the endpoints are for other programs.
+#[derive(Debug, Serialize)]
+struct Manifest<'a> {
+    #[serde(flatten)]
+    recorded: Recorded,
+    endpoints: &'a Endpoints,
 }
 
 impl Stack {
@@ -90,14 +99,14 @@ impl Stack {
             }
             result => result.map_err(file_error("read", &file))?,
         };
-        let manifest: Manifest = serde_json::from_slice(&text)
+        let recorded: Recorded = serde_json::from_slice(&text)
             .map_err(|error| file_error("read", &file)(error.into()))?;
-        let site = Site::new(dir, Some(&manifest.dist), manifest.ports)?;
+        let site = Site::new(dir, Some(&recorded.dist), recorded.ports)?;
         Ok(Self {
-            site,
-            servers: manifest.servers,
+            servers: recorded.servers,
             progress: Progress::new(true),
-            endpoints: manifest.endpoints,
+            endpoints: Endpoints::new(&site),
+            site,
             ephemeral: false,
         })
     }
@@ -153,6 +162,7 @@ impl Stack {
         };
         if process.activity().is_some() {
             let began = tokio::time::Instant::now();
+            before_end(server, &self.site).await;
             let ended = process.end(STOP_LIMIT).await;
             let how = match ended.map_err(|source| Error::Signal { server, source })? {
                 true => "ended",
@@ -258,10 +268,12 @@ impl Stack {
         link_kubectl(&self.site.dist, &self.site.kubectl())?;
         let file = self.site.manifest();
         let manifest = Manifest {
-            dist: self.site.dist.root().to_owned(),
-            ports: self.site.ports,
-            servers: self.servers.clone(),
-            endpoints: self.endpoints.clone(),
+            recorded: Recorded {
+                dist: self.site.dist.root().to_owned(),
+                ports: self.site.ports,
+                servers: self.servers.clone(),
+            },
+            endpoints: &self.endpoints,
         };
         let text = serde_json::to_string_pretty(&manifest)
             .map_err(|error| file_error("write", &file)(error.into()))?;

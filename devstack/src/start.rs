@@ -31,25 +31,33 @@ const TAIL_LINES: usize = 40;
 /// Starts `server` unless it runs, and waits until it is ready.
 pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Result<(), Error> {
     let began = Instant::now();
+    let say = |what: &str, process: &Process| {
+        let seconds = began.elapsed().as_secs_f32();
+        let (port, pid) = (site.ports.of(server)[0], process.pid());
+        progress.say(
+            server,
+            format_args!("{what} on {HOST}:{port} after {seconds:.1} s (pid {pid})"),
+        );
+    };
     let pid_file = site.pid_file(server);
     let recorded = Process::read(&pid_file).map_err(file_error("read", &pid_file))?;
-    let (process, ready) = match recorded.filter(|process| process.activity().is_some()) {
-        Some(process) => (process, "runs already"),
-        None => {
-            progress.say(server, "starting");
-            check_ports(server, site)?;
-            prepare(server, site).await?;
-            let process = launch(server, site, &command(server, site))?;
-            (process, "ready")
+    if let Some(process) = recorded.filter(|process| process.activity().is_some()) {
+        match await_ready(server, site, &process).await {
+            // It was about to end when it was found.
+            Err(Error::Ended { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(()) => {
+                say("runs already", &process);
+                return Ok(());
+            }
         }
-    };
+    }
+    progress.say(server, "starting");
+    check_ports(server, site)?;
+    prepare(server, site).await?;
+    let process = launch(server, site, &command(server, site))?;
     await_ready(server, site, &process).await?;
-    let seconds = began.elapsed().as_secs_f32();
-    let (port, pid) = (site.ports.of(server)[0], process.pid());
-    progress.say(
-        server,
-        format_args!("{ready} on {HOST}:{port} after {seconds:.1} s (pid {pid})"),
-    );
+    say("ready", &process);
     Ok(())
 }
 

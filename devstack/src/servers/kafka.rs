@@ -107,6 +107,10 @@ advertised.listeners=PLAINTEXT://{HOST}:{port}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
+# After a crash the broker is let in again only once its former self is given up for lost, by
+# default after 9 s.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # A topic that nobody created is a mistake to be seen, not a topic with default settings.
 auto.create.topics.enable=false
 num.partitions=1

@@ -1,7 +1,7 @@
 //! What each server needs to start, how it is started, and when it is ready.
 //!
-//! A server's module has up to three functions: `prepare` writes its configuration and makes its
-//! data folder, `command` is how it is run, `probe` asks it once whether it is ready.
+//! Three functions make a server: `prepare` writes its configuration and makes its data folder,
+//! `command` is how it is run, `probe` asks it once whether it is ready.
 
 mod connect;
 mod java;
@@ -10,14 +10,19 @@ mod kubernetes;
 mod mysql;
 
 use std::fs;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::error::{Error, file_error};
 use crate::server::Server;
 use crate::site::Site;
 
 pub(crate) use mysql::SCHEMA;
+
+/// How long the preparations of a server's end may take.
+const BEFORE_END_LIMIT: Duration = Duration::from_secs(2);
 
 /// Writes the configuration of `server`, and makes its data folder when there is none.
 pub(crate) async fn prepare(server: Server, site: &Site) -> Result<(), Error> {
@@ -43,6 +48,14 @@ pub(crate) fn command(server: Server, site: &Site) -> Command {
     };
     command.current_dir(site.of(server, ""));
     command
+}
+
+/// Does what lets `server` end quickly, if anything. It is tried: a server that does not answer
+/// ends all the same.
+pub(crate) async fn before_end(server: Server, site: &Site) {
+    if server == Server::MySql {
+        let _ = timeout(BEFORE_END_LIMIT, mysql::release_readers(site)).await;
+    }
 }
 
 /// Asks `server` whether it serves; if not, the error says in a few words why.

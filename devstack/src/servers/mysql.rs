@@ -38,22 +38,39 @@ pub(super) fn command(site: &Site) -> Command {
 
 /// The operator's account can log in and use the schema, so the init file was run to its end.
 pub(super) async fn probe(site: &Site) -> Result<(), String> {
-    let account = Account::Operator;
-    let password = site.secrets().read(account).map_err(|error| root(&error))?;
+    let query = async {
+        let mut conn = log_in(site, Account::Operator).await?;
+        conn.query_drop(format!("USE {SCHEMA}")).await?;
+        conn.disconnect().await
+    };
+    query.await.map_err(|error| root(&error))
+}
+
+/// Ends the connections that read the binary log. This version waits 10 s for them before it ends.
+pub(super) async fn release_readers(site: &Site) -> Result<(), String> {
+    let readers = "SELECT id FROM information_schema.processlist \
+                   WHERE command IN ('Binlog Dump', 'Binlog Dump GTID')";
+    let release = async {
+        let mut conn = log_in(site, Account::Root).await?;
+        for id in conn.query::<u64, _>(readers).await? {
+            conn.query_drop(format!("KILL {id}")).await?;
+        }
+        conn.disconnect().await
+    };
+    release.await.map_err(|error| root(&error))
+}
+
+async fn log_in(site: &Site, account: Account) -> mysql_async::Result<Conn> {
+    let password = site.secrets().read(account);
+    let password = password.map_err(|error| mysql_async::Error::Other(error.into()))?;
     let options = OptsBuilder::default()
         .ip_or_hostname(HOST)
         .tcp_port(site.ports.mysql)
         .user(Some(account.user()))
         .pass(Some(password))
-        .db_name(Some(SCHEMA))
         // The socket would be tried first, and its path may be longer than the system allows.
         .prefer_socket(false);
-    let query = async {
-        let mut conn = Conn::new(options).await?;
-        conn.query_drop("SELECT 1").await?;
-        conn.disconnect().await
-    };
-    query.await.map_err(|error| root(&error))
+    Conn::new(options).await
 }
 
 /// Makes the data folder, as a copy of the one that was made when MySQL was installed.
