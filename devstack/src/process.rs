@@ -158,6 +158,15 @@ impl Process {
         }
     }
 
+    /// Blocks until the process is gone, which it must have been told; for where nothing can be
+    /// awaited.
+    pub(crate) fn wait_until_gone(&self) {
+        let deadline = std::time::Instant::now() + KILL_LIMIT;
+        while self.activity().is_some() && std::time::Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+    }
+
     async fn gone_within(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while self.activity().is_some() {

@@ -73,7 +73,9 @@ impl Stack {
         let _lock = stack.lock().await?;
         if options.ephemeral {
             // What a test left that was killed before it could end its stack.
-            stack.kill_all();
+            for server in Server::ALL {
+                stack.kill(server).await?;
+            }
             stack.purge()?;
         }
         stack.refuse_other_ports()?;
@@ -279,16 +281,6 @@ impl Stack {
             .map_err(|error| file_error("write", &file)(error.into()))?;
         write(&file, text + "\n")
     }
-
-    /// Kills every server that is recorded, without waiting.
-    fn kill_all(&self) {
-        for server in Server::ALL {
-            if let Ok(Some(process)) = self.recorded(server) {
-                // Gone or not ours: either way there is nothing more to do.
-                let _ = process.signal(Signal::SIGKILL);
-            }
-        }
-    }
 }
 
 /// The program is kubectl when it is called so.
@@ -310,7 +302,15 @@ impl Drop for Stack {
         if !self.ephemeral {
             return;
         }
-        self.kill_all();
+        let recorded = |server| self.recorded(server).ok().flatten();
+        let processes: Vec<_> = Server::ALL.into_iter().filter_map(recorded).collect();
+        for process in &processes {
+            // Gone or not ours: either way there is nothing more to do.
+            let _ = process.signal(Signal::SIGKILL);
+        }
+        for process in &processes {
+            process.wait_until_gone();
+        }
         // After a failed test its logs and data are worth a look.
         if !std::thread::panicking() {
             // What cannot be removed is removed by the next stack of the same ports.
