@@ -19,7 +19,7 @@ pub(crate) enum Error {
         summary: String,
         errors: Vec<FieldError>,
     },
-    #[error("the body is not JSON: {0}")]
+    #[error("the body is not understood: {0}")]
     Malformed(String),
     #[error("the query is not understood: {0}")]
     Query(String),
@@ -50,7 +50,7 @@ pub(crate) enum Error {
         summary: String,
         errors: Vec<FieldError>,
     },
-    #[error("the Kubernetes API server is not reachable")]
+    #[error("the Kubernetes API server cannot be used at the moment")]
     Kubernetes(#[source] Box<kube::Error>),
     #[error("the list of games has not been read yet")]
     NotSynced,
@@ -58,7 +58,7 @@ pub(crate) enum Error {
     Forbidden(&'static str, #[source] Box<kube::Error>),
     #[error("the database {0} is not configured here")]
     UnknownDatabase(String),
-    #[error("the database is not reachable")]
+    #[error("the database cannot be used at the moment")]
     Database(#[source] Box<mysql_async::Error>),
     #[error("the {0} did not answer in time")]
     Slow(&'static str),

@@ -5,9 +5,11 @@ use kube::core::Status;
 use crate::error::Error;
 use crate::problem::FieldError;
 
-/// How the API server begins the message of a rule's violation; the value it speaks of is a whole
-/// object and of no use to the reader.
-const OBJECT_PREFIX: &str = r#"Invalid value: "object": "#;
+/// How the API server begins the message of a rule's violation. What follows is the rule's own.
+const PREFIX: &str = "Invalid value: ";
+
+/// What it says next when the value is a whole object, which it does not show.
+const OBJECT: &str = r#""object": "#;
 
 /// The error of a call to the API server that was to do `action`: "apply games".
 pub(crate) fn of(error: kube::Error, action: &'static str) -> Error {
@@ -35,10 +37,12 @@ fn causes(status: &Status, otherwise: &str) -> Vec<FieldError> {
         .iter()
         .flat_map(|details| &details.causes)
         .map(|cause| {
-            let message = cause.message.strip_prefix(OBJECT_PREFIX);
+            let message = &cause.message;
+            let message = message.strip_prefix(PREFIX).unwrap_or(message);
+            let message = message.strip_prefix(OBJECT).unwrap_or(message);
             let field = cause.field.trim_start_matches('.');
             let field = if field.is_empty() { otherwise } else { field };
-            FieldError::new(field, message.unwrap_or(&cause.message))
+            FieldError::new(field, message)
         })
         .collect();
     if named.is_empty() {
