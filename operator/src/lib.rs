@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The operator: Games and Feeds in Kubernetes become tables, connectors, topics and routes.
+//!
+//! ```text
+//!   watch Game, Feed --> conflict --> plan --> reconcile --+--> kafka    topic
+//!                                                          +--> mysql    table, list of games
+//!                                                          +--> capture  connector, marker
+//!                                                          +--> kafka    route
+//!                                                          +--> status   conditions
+//!   watch (servers, objects, routes) --> triggers, sweep
+//! ```
+//!
+//! * Pure: `plan` (what an object asks for), `conflict` (who is older), `status` (conditions).
+//! * One module for each server: `mysql`, `kafka`, `connect`; `capture` puts the three together
+//!   to a connector that has been seen to stream.
+//! * `batch` makes one call of what many ask at the same time; nothing else bounds how many
+//!   objects are reconciled at once.
+
+mod args;
+mod backoff;
+mod batch;
+mod capture;
+mod conflict;
+mod connect;
+mod context;
+mod failure;
+mod kafka;
+mod memory;
+mod metrics;
+mod mysql;
+mod plan;
+mod reason;
+mod reconcile;
+mod run;
+mod status;
+mod sweep;
+mod watch;
+
+pub use args::Args;
+pub use reason::Reason;
+pub use run::{RunError, run};

@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use url::Url;
+
+/// Reconciles Games and Feeds: tables, connectors, Kafka topics and routes.
+///
+/// Kubernetes is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's service
+/// account.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Args {
+    /// The YAML file that names the MySQL servers.
+    #[arg(long, env = "GAMECAST_DATABASES")]
+    pub databases: PathBuf,
+
+    /// Kafka brokers, host:port joined by commas, as the operator and Kafka Connect both see them.
+    #[arg(long, env = "GAMECAST_KAFKA_BOOTSTRAP_SERVERS")]
+    pub kafka_bootstrap_servers: String,
+
+    /// Kafka Connect's REST address.
+    #[arg(long, env = "GAMECAST_CONNECT_URL")]
+    pub connect_url: Url,
+
+    /// The first part of the names of topics and connectors: a-z, A-Z, 0-9, _ and -. A game's
+    /// topic is <prefix>.<schema>.<table>.
+    #[arg(long, env = "GAMECAST_TOPIC_PREFIX", default_value = "gamecast", value_parser = topic_prefix)]
+    pub topic_prefix: String,
+
+    /// The Kafka topic that carries the routes to fanout.
+    #[arg(long, env = "GAMECAST_ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]
+    pub routes_topic: String,
+
+    /// The replication factor of the topics that the operator creates; -1 is the brokers' default.
+    #[arg(
+        long,
+        env = "GAMECAST_REPLICATION_FACTOR",
+        default_value_t = -1,
+        allow_negative_numbers = true,
+        value_parser = replication_factor,
+    )]
+    pub replication_factor: i32,
+
+    /// How often everything is looked at again and put right.
+    #[arg(long, env = "GAMECAST_RESYNC_INTERVAL", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub resync_interval: Duration,
+
+    /// How often the topics and connectors of all objects are looked at, with one call each. A
+    /// missing topic stops every game of a shared connector.
+    #[arg(long, env = "GAMECAST_TOPIC_CHECK_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub topic_check_interval: Duration,
+
+    /// How long a marker row may take from MySQL to Kafka before the connector counts as not
+    /// streaming.
+    #[arg(long, env = "GAMECAST_MARKER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub marker_timeout: Duration,
+
+    /// How long one call to MySQL, Kafka or Kafka Connect may take.
+    #[arg(long, env = "GAMECAST_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub call_timeout: Duration,
+
+    /// The only namespace to serve; all of them where there is none.
+    #[arg(long, env = "GAMECAST_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "GAMECAST_ADMIN_LISTEN", default_value = "0.0.0.0:9080")]
+    pub admin_listen: SocketAddr,
+
+    /// What is logged, as directives of tracing's EnvFilter.
+    #[arg(long, env = "GAMECAST_LOG", default_value = "info")]
+    pub log: String,
+}
+
+fn topic_prefix(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if (1..=50).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.into())
+    } else {
+        Err("a topic prefix is 1 to 50 of a-z, A-Z, 0-9, _ and -".into())
+    }
+}
+
+fn replication_factor(text: &str) -> Result<i32, String> {
+    match text.parse() {
+        Ok(factor @ (-1 | 1..=32767)) => Ok(factor),
+        _ => Err("a replication factor is 1 or more, or -1 for the brokers' default".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_refuses_unsafe_names() {
+        Args::command().debug_assert();
+        let parse = |extra: &[&str]| {
+            let base = [
+                "operator",
+                "--databases=d.yaml",
+                "--kafka-bootstrap-servers=k:9092",
+                "--connect-url=http://c:8083",
+            ];
+            Args::try_parse_from(base.iter().chain(extra))
+        };
+        assert_eq!(parse(&[]).unwrap().replication_factor, -1);
+        assert!(parse(&["--topic-prefix=a.b"]).is_err());
+        assert!(parse(&["--replication-factor=0"]).is_err());
+        assert!(parse(&["--replication-factor", "-1"]).is_ok());
+    }
+}

@@ -1,0 +1,218 @@
+//! One connector as planned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{Connect, ConnectError, Connector, Listing, server_id};
+use crate::failure::shortened;
+use crate::plan::{ConnectorPlan, OWNER_KEY, SERVER_ID_KEY};
+
+/// How often, and how many times, a stopping connector is looked at before the caller is told.
+const STOPPING: (u32, Duration) = (50, Duration::from_millis(100));
+
+/// The longest part of a task's trace that is quoted.
+const TRACE_CHARS: usize = 300;
+
+/// The state of a connector and of its one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Both run. Whether rows stream is another question.
+    Running,
+    /// Neither failed, and not both run yet.
+    Starting,
+    /// Somebody paused or stopped it.
+    Paused,
+    /// One of them failed; the trace's first and last line.
+    Failed(String),
+}
+
+impl Connector {
+    /// The connector's state.
+    pub(crate) fn state(&self) -> State {
+        let status = &self.status;
+        let both = || std::iter::once(&status.connector).chain(&status.tasks);
+        if let Some(failed) = both().find(|worker| worker.state == "FAILED") {
+            return State::Failed(said(failed.trace.as_deref().unwrap_or_default()));
+        }
+        match status.connector.state.as_str() {
+            "PAUSED" | "STOPPED" => State::Paused,
+            "RUNNING"
+                if !status.tasks.is_empty() && both().all(|worker| worker.state == "RUNNING") =>
+            {
+                State::Running
+            }
+            _ => State::Starting,
+        }
+    }
+
+    /// The object that the connector was made for, where it is a dedicated one.
+    pub(crate) fn owner(&self) -> Option<route::RouteKey> {
+        self.info.config.get(OWNER_KEY)?.parse().ok()
+    }
+
+    fn has(&self, wanted: &BTreeMap<String, String>) -> bool {
+        let mut config = self.info.config.clone();
+        // Connect adds the name.
+        config.remove("name");
+        config == *wanted
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.status.connector.state == "STOPPED" && self.status.tasks.is_empty()
+    }
+}
+
+/// The configuration to put so that the connector is as planned, none when it already is.
+fn planned(
+    plan: &ConnectorPlan,
+    listing: &Listing,
+    reserved: &[u32],
+) -> Result<Option<BTreeMap<String, String>>, ConnectError> {
+    let id = server_id::choose(plan, listing, reserved)?;
+    let mut config = plan.config.clone();
+    config.insert(SERVER_ID_KEY.into(), id.to_string());
+    let existing = listing.get(&plan.name);
+    Ok(existing
+        .is_none_or(|connector| !connector.has(&config))
+        .then_some(config))
+}
+
+/// What a trace says: the outermost error and its root cause.
+fn said(trace: &str) -> String {
+    let outer = shortened(trace, TRACE_CHARS);
+    match trace.rsplit_once("Caused by: ") {
+        Some((_, cause)) => format!("{outer}; caused by {}", shortened(cause, TRACE_CHARS)),
+        None => outer,
+    }
+}
+
+impl Connect {
+    /// Makes the connector or puts its configuration right. True when a configuration was put.
+    /// `reserved` are server ids that belong to others.
+    pub(crate) async fn ensure_connector(
+        &self,
+        plan: &ConnectorPlan,
+        reserved: &[u32],
+    ) -> Result<bool, ConnectError> {
+        if planned(plan, &*self.list().await?, reserved)?.is_none() {
+            return Ok(false);
+        }
+        // A server id is chosen among all there are, so one at a time; Connect lists a connector
+        // by the time it answers the PUT.
+        let _chosen = self.allocation.lock().await;
+        let Some(config) = planned(plan, &*self.list().await?, reserved)? else {
+            return Ok(false);
+        };
+        let url = self.rest.url(&["connectors", &plan.name, "config"]);
+        let action = format!("make the connector {}", plan.name);
+        let _: Option<Value> = self
+            .rest
+            .send(Method::PUT, url, Some(&config), action)
+            .await?;
+        tracing::info!(
+            connector = plan.name,
+            server_id = config[SERVER_ID_KEY],
+            "made the connector or put it right"
+        );
+        Ok(true)
+    }
+
+    /// Restarts what has failed of a connector.
+    pub(crate) async fn restart(&self, name: &str) -> Result<(), ConnectError> {
+        let mut url = self.rest.url(&["connectors", name, "restart"]);
+        url.set_query(Some("includeTasks=true&onlyFailed=true"));
+        self.order(Method::POST, url, format!("restart the connector {name}"))
+            .await
+    }
+
+    /// Has a paused or stopped connector run.
+    pub(crate) async fn resume(&self, name: &str) -> Result<(), ConnectError> {
+        let url = self.rest.url(&["connectors", name, "resume"]);
+        self.order(Method::PUT, url, format!("resume the connector {name}"))
+            .await
+    }
+
+    /// Stops the connector and forgets how far it has read, so that a later one of the same name
+    /// does not resume where this one was. One that is not there is no failure.
+    pub(crate) async fn stop_and_forget(&self, name: &str) -> Result<(), ConnectError> {
+        if !self.list().await?.contains_key(name) {
+            return Ok(());
+        }
+        let url = self.rest.url(&["connectors", name, "stop"]);
+        self.order(Method::PUT, url, format!("stop the connector {name}"))
+            .await?;
+        self.await_stopped(name).await?;
+        let url = self.rest.url(&["connectors", name, "offsets"]);
+        let action = format!("delete the offsets of the connector {name}");
+        self.order(Method::DELETE, url, action).await
+    }
+
+    /// Deletes the connector. One that is not there is no failure.
+    pub(crate) async fn delete_connector(&self, name: &str) -> Result<(), ConnectError> {
+        let url = self.rest.url(&["connectors", name]);
+        self.order(Method::DELETE, url, format!("delete the connector {name}"))
+            .await?;
+        tracing::info!(connector = name, "deleted the connector");
+        Ok(())
+    }
+
+    async fn await_stopped(&self, name: &str) -> Result<(), ConnectError> {
+        for _ in 0..STOPPING.0 {
+            match self.list().await?.get(name) {
+                Some(connector) if !connector.is_stopped() => sleep(STOPPING.1).await,
+                _ => return Ok(()),
+            }
+        }
+        Err(ConnectError::Stopping {
+            connector: name.into(),
+        })
+    }
+
+    async fn order(
+        &self,
+        method: Method,
+        url: url::Url,
+        action: String,
+    ) -> Result<(), ConnectError> {
+        let _: Option<Value> = self.rest.send(method, url, None, action).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connector(json: &str) -> Connector {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_connector_without_a_task_is_starting() {
+        let starting = [
+            r#"{"info":{"config":{}}}"#,
+            r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[]}}"#,
+            r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"UNASSIGNED"}]}}"#,
+        ];
+        for json in starting {
+            assert_eq!(connector(json).state(), State::Starting, "{json}");
+        }
+        let running =
+            r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"RUNNING"}]}}"#;
+        assert_eq!(connector(running).state(), State::Running);
+    }
+
+    #[test]
+    fn a_failed_task_says_its_first_and_its_root_cause() {
+        let json = r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"FAILED",
+            "trace":"org.E: outer\n\tat a\nCaused by: b: middle\n\tat b\nCaused by: c: root\n\tat c"}]}}"#;
+        assert_eq!(
+            connector(json).state(),
+            State::Failed("org.E: outer; caused by c: root".into())
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! Kafka Connect's REST API.
+//!
+//! ```text
+//!   Connect --+- list            all connectors, one request for all who ask
+//!             +- ensure_connector / delete_connector
+//! ```
+
+mod connector;
+mod server_id;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+use url::Url;
+
+use crate::batch::Batch;
+use crate::failure::{Failure, Retry, chain, shortened};
+use crate::metrics::Backend;
+use crate::reason::Reason;
+
+pub(crate) use connector::State;
+
+/// The wait before a request that came while Connect rebalances is sent again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest part of an answer that is quoted in a message.
+const QUOTED_CHARS: usize = 400;
+
+/// All connectors by name.
+pub(crate) type Listing = BTreeMap<String, Connector>;
+
+/// A connector as Connect has it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Connector {
+    #[serde(default)]
+    info: Info,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Info {
+    #[serde(default)]
+    config: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    connector: Worker,
+    #[serde(default)]
+    tasks: Vec<Worker>,
+}
+
+/// What a worker says of a connector or of a task.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Worker {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    trace: Option<String>,
+}
+
+/// A client of Kafka Connect.
+pub(crate) struct Connect {
+    rest: Arc<Rest>,
+    list: Batch<(), Result<Arc<Listing>, ConnectError>>,
+    /// Held while a server id is chosen and given to a connector.
+    allocation: Mutex<()>,
+}
+
+struct Rest {
+    http: Client,
+    base: Url,
+    timeout: Duration,
+}
+
+/// Why Connect did not do something.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum ConnectError {
+    #[error("failed to {action}: Kafka Connect at {url} does not answer")]
+    Unavailable {
+        action: String,
+        url: String,
+        source: Arc<reqwest::Error>,
+    },
+    #[error("failed to {action}: Kafka Connect at {url} rebalances or starts")]
+    Rebalancing { action: String, url: String },
+    #[error("failed to {action}: Kafka Connect at {url} answered {status}: {text}")]
+    Refused {
+        action: String,
+        url: String,
+        status: StatusCode,
+        text: String,
+    },
+    #[error(
+        "the server id {id} of the connector {connector} is used by the connector {other}; change serverIdBase of one database"
+    )]
+    ServerIdTaken {
+        id: u32,
+        connector: String,
+        other: String,
+    },
+    #[error("no server id is free for the connector {connector}")]
+    NoServerId { connector: String },
+    #[error("the connector {connector} is still stopping")]
+    Stopping { connector: String },
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let (reason, retry) = match &error {
+            ConnectError::Unavailable { .. } => (Reason::ConnectUnavailable, Retry::Backoff),
+            ConnectError::Rebalancing { .. } => (Reason::ConnectRebalancing, Retry::Soon),
+            ConnectError::Refused { status, .. } if status.is_server_error() => {
+                (Reason::ConnectUnavailable, Retry::Backoff)
+            }
+            ConnectError::Refused { .. } => (Reason::ConnectRefused, Retry::Backoff),
+            ConnectError::ServerIdTaken { .. } | ConnectError::NoServerId { .. } => {
+                (Reason::ServerIdTaken, Retry::Backoff)
+            }
+            ConnectError::Stopping { .. } => (Reason::Deleting, Retry::Soon),
+        };
+        let failure = Failure::new(reason, chain(&error)).with_retry(retry);
+        match retry {
+            Retry::Backoff => failure.of(Backend::Connect),
+            Retry::Soon | Retry::OnChange => failure,
+        }
+    }
+}
+
+impl Connect {
+    /// A client of the Connect at `base`. Connects when used. Must be called within a tokio runtime.
+    pub(crate) fn new(base: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let rest = Arc::new(Rest {
+            http: Client::builder().connect_timeout(timeout).build()?,
+            base,
+            timeout,
+        });
+        let lister = rest.clone();
+        let list = Batch::new(move |askers: Vec<()>| {
+            let rest = lister.clone();
+            async move {
+                let listing = rest.list().await.map(Arc::new);
+                askers.iter().map(|()| listing.clone()).collect()
+            }
+        });
+        Ok(Self {
+            rest,
+            list,
+            allocation: Mutex::new(()),
+        })
+    }
+
+    /// All connectors, with configuration and state.
+    pub(crate) async fn list(&self) -> Result<Arc<Listing>, ConnectError> {
+        self.list.ask(()).await
+    }
+}
+
+impl Rest {
+    async fn list(&self) -> Result<Listing, ConnectError> {
+        let mut url = self.url(&["connectors"]);
+        url.set_query(Some("expand=info&expand=status"));
+        let answer = self
+            .send(Method::GET, url, None, "list connectors".into())
+            .await?;
+        Ok(answer.unwrap_or_default())
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // A base that cannot have a path is refused by the first request.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    /// Sends a request, and again while Connect rebalances and time is left. None for an answer
+    /// without a body and for what is not found.
+    async fn send<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&BTreeMap<String, String>>,
+        action: String,
+    ) -> Result<Option<T>, ConnectError> {
+        let server = self.base.as_str().trim_end_matches('/').to_owned();
+        let unavailable = |source: reqwest::Error| ConnectError::Unavailable {
+            action: action.clone(),
+            url: server.clone(),
+            source: Arc::new(source.without_url()),
+        };
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let request = self.http.request(method.clone(), url.clone());
+            let request = body
+                .into_iter()
+                .fold(request, |request, body| request.json(body));
+            let response = request.timeout(self.timeout).send().await;
+            let response = response.map_err(unavailable)?;
+            let status = response.status();
+            let text = response.text().await.map_err(unavailable)?;
+            match status {
+                StatusCode::NOT_FOUND => return Ok(None),
+                StatusCode::CONFLICT if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+                StatusCode::CONFLICT => {
+                    return Err(ConnectError::Rebalancing {
+                        action,
+                        url: server,
+                    });
+                }
+                status if status.is_success() => return Ok(serde_json::from_str(&text).ok()),
+                status => {
+                    return Err(ConnectError::Refused {
+                        action,
+                        url: server,
+                        status,
+                        text: quoted(&text),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// What an error's body says.
+fn quoted(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let said = serde_json::from_str::<Said>(body).map(|said| said.message);
+    let text = said.unwrap_or_else(|_| body.to_owned()).replace('\n', " ");
+    shortened(&text, QUOTED_CHARS)
+}

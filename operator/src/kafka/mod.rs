@@ -1,0 +1,131 @@
+//! Kafka: topics as planned, the routes topic, and marker records.
+//!
+//! ```text
+//!   Topics --+- describe       ids and partitions, one request for all who ask
+//!            +- ensure_topic   make it, or put its configuration right
+//!            +- delete_topic
+//!   Routes ---- the routes topic: what it holds, ensure_route / delete_route
+//!   Markers --- awaits marker rows on their topics
+//! ```
+
+mod markers;
+mod routes;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use thiserror::Error;
+use topicid::DescribeError;
+
+use crate::failure::{Failure, chain};
+use crate::metrics::Backend;
+use crate::plan::PlanError;
+use crate::reason::Reason;
+
+pub(crate) use markers::Markers;
+pub(crate) use routes::{Routes, Watched};
+pub(crate) use topics::{Topic, Topics};
+
+/// Where Kafka is, and how long a request may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) bootstrap_servers: String,
+    pub(crate) timeout: Duration,
+}
+
+impl Access {
+    /// What all clients have in common.
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", "gamecast-operator")
+            // Back within a few seconds when a broker is.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// A consumer of partitions assigned by hand, which starts nowhere but where it is told to.
+    fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            // librdkafka wants a group even where no group is joined and nothing is committed.
+            .set("group.id", "gamecast-operator")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("fetch.error.backoff.ms", "100")
+            .set("topic.metadata.refresh.fast.interval.ms", "50");
+        config
+    }
+}
+
+/// Why Kafka did not do something.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum TopicError {
+    #[error("failed to {action} at {servers}")]
+    Request {
+        action: String,
+        servers: String,
+        source: KafkaError,
+    },
+    #[error("failed to {action} at {servers}: {code}")]
+    Refused {
+        action: String,
+        servers: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error("failed to look up topics at {servers}")]
+    Describe {
+        servers: String,
+        source: DescribeError,
+    },
+    #[error("the topic {topic} has {has} partitions, not {wanted}; delete it, and it is made anew")]
+    Partitions {
+        topic: String,
+        has: usize,
+        wanted: i32,
+    },
+    #[error("the topic {topic} was made and does not show at {servers} yet")]
+    NotVisible { topic: String, servers: String },
+    #[error("the routes topic {topic} has not been read to its end yet")]
+    RoutesNotRead { topic: String },
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("a thread of the operator failed")]
+    Thread(#[source] Arc<tokio::task::JoinError>),
+}
+
+impl From<TopicError> for Failure {
+    fn from(error: TopicError) -> Self {
+        let reason = match &error {
+            TopicError::Plan(error) => return error.clone().into(),
+            TopicError::RoutesNotRead { .. } => Reason::RoutesNotRead,
+            TopicError::Partitions { .. } => Reason::TopicMismatch,
+            TopicError::Refused { code, .. } if !is_unavailable(*code) => Reason::KafkaRefused,
+            _ => Reason::KafkaUnavailable,
+        };
+        Failure::new(reason, chain(&error)).of(Backend::Kafka)
+    }
+}
+
+/// True where a broker, not the request, is the trouble.
+fn is_unavailable(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::BrokerNotAvailable
+            | Code::BrokerTransportFailure
+            | Code::MessageTimedOut
+            | Code::NotController
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::Resolve
+    )
+}

@@ -1,0 +1,310 @@
+//! The routes topic: what it holds, and the only writer of it.
+//!
+//! The topic is read from its beginning and then followed, so that a route that is as it should
+//! be is not written again, and one that somebody else changed is put right at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use route::{Route, RouteKey};
+use service::admin::Readiness;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Access, TopicError, Topics};
+use crate::plan::TopicPlan;
+
+/// What the process is not ready without.
+const WAITS_FOR: &str = "routes";
+
+/// The wait before the topic is read anew after a failure.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A route's key that changed in the topic without this process having written it.
+pub(crate) type Watched = mpsc::UnboundedReceiver<RouteKey>;
+
+/// The routes topic.
+pub(crate) struct Routes {
+    plan: TopicPlan,
+    access: Access,
+    producer: FutureProducer,
+    held: Mutex<Held>,
+    /// Set when the topic is another one and must be read from its beginning.
+    again: Notify,
+    changed: mpsc::UnboundedSender<RouteKey>,
+}
+
+/// What the topic holds.
+#[derive(Default)]
+struct Held {
+    /// The topic's id; none until the topic has been read to its end.
+    topic_id: Option<String>,
+    routes: HashMap<String, Entry>,
+}
+
+struct Entry {
+    offset: i64,
+    json: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// True when the record is newer than what is held.
+    fn apply(&mut self, key: &str, offset: i64, json: Option<&[u8]>) -> bool {
+        match self.routes.get_mut(key) {
+            Some(entry) if entry.offset >= offset => false,
+            Some(entry) => {
+                entry.offset = offset;
+                entry.json = json.map(Into::into);
+                true
+            }
+            None => {
+                let json = json.map(Into::into);
+                self.routes.insert(key.into(), Entry { offset, json });
+                true
+            }
+        }
+    }
+
+    fn json(&self, key: &str) -> Option<&[u8]> {
+        self.routes.get(key).and_then(|entry| entry.json.as_deref())
+    }
+}
+
+impl Routes {
+    /// A reader and writer of the routes topic, which does nothing until [`Self::run`] runs.
+    pub(crate) fn new(plan: TopicPlan, access: &Access) -> KafkaResult<(Self, Watched)> {
+        let mut config = access.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", access.timeout.as_millis().to_string());
+        let (changed, watched) = mpsc::unbounded();
+        let routes = Self {
+            plan,
+            access: access.clone(),
+            producer: config.create()?,
+            held: Mutex::default(),
+            again: Notify::new(),
+            changed,
+        };
+        Ok((routes, watched))
+    }
+
+    /// Makes the topic, reads it and follows it until `shutdown`.
+    pub(crate) async fn run(
+        &self,
+        topics: &Topics,
+        readiness: &Readiness,
+        shutdown: CancellationToken,
+    ) {
+        readiness.await_for(
+            WAITS_FOR,
+            format!("the topic {} is not read yet", self.plan.name),
+        );
+        let follow = async {
+            loop {
+                if let Err(error) = self.follow(topics, readiness).await {
+                    let error = crate::failure::chain(&error);
+                    tracing::warn!(error, "the routes topic cannot be read, trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    /// Has the topic read anew when `id` is not the one that was read.
+    pub(crate) fn check_id(&self, id: Option<&str>) {
+        let held = self.lock();
+        if held.topic_id.is_some() && held.topic_id.as_deref() != id {
+            self.again.notify_one();
+        }
+    }
+
+    /// The topic's name.
+    pub(crate) fn topic(&self) -> &str {
+        &self.plan.name
+    }
+
+    async fn follow(&self, topics: &Topics, readiness: &Readiness) -> Result<(), TopicError> {
+        let topic = topics.ensure_topic(&self.plan).await?;
+        let mut config = self.access.consumer();
+        config.set("enable.partition.eof", "true");
+        let failed = |source| self.failed("read", source);
+        let consumer: StreamConsumer = config.create().map_err(failed)?;
+        let mut all = TopicPartitionList::new();
+        all.add_partition_offset(&self.plan.name, 0, Offset::Beginning)
+            .map_err(failed)?;
+        consumer.assign(&all).map_err(failed)?;
+        *self.lock() = Held::default();
+        loop {
+            let message = tokio::select! {
+                message = consumer.recv() => message,
+                () = self.again.notified() => {
+                    tracing::warn!(topic = self.plan.name, "the routes topic is another one, reading it anew");
+                    return Ok(());
+                }
+            };
+            match message {
+                Ok(message) => self.read(&message),
+                Err(KafkaError::PartitionEOF(_)) => {
+                    let first = self.lock().topic_id.replace(topic.id.clone()).is_none();
+                    if first {
+                        tracing::info!(topic = self.plan.name, "the routes topic is read");
+                        readiness.done(WAITS_FOR);
+                    }
+                }
+                Err(error) if is_lasting(&error) => return Err(failed(error)),
+                // Brokers that are gone come back; librdkafka goes on by itself.
+                Err(error) => tracing::debug!(%error, "the routes consumer reported an error"),
+            }
+        }
+    }
+
+    fn read(&self, message: &BorrowedMessage<'_>) {
+        let Some(Ok(key)) = message.key().map(std::str::from_utf8) else {
+            return;
+        };
+        let mut held = self.lock();
+        let news = held.apply(key, message.offset(), message.payload());
+        if news
+            && held.topic_id.is_some()
+            && let Ok(key) = key.parse()
+        {
+            // The receiver ends with the process.
+            let _ = self.changed.unbounded_send(key);
+        }
+    }
+
+    /// The route of that key as the topic holds it, none where it holds none or none that can be
+    /// read.
+    pub(crate) fn get(&self, key: &RouteKey) -> Result<Option<Route>, TopicError> {
+        let held = self.read_to_end()?;
+        let json = held.json(&key.to_string());
+        Ok(json.and_then(|json| Route::decode(json).ok()))
+    }
+
+    /// The keys of all routes that the topic holds.
+    pub(crate) fn keys(&self) -> Result<Vec<RouteKey>, TopicError> {
+        let held = self.read_to_end()?;
+        let live = held.routes.iter().filter(|(_, entry)| entry.json.is_some());
+        Ok(live.filter_map(|(key, _)| key.parse().ok()).collect())
+    }
+
+    /// Writes the route unless the topic holds the same.
+    pub(crate) async fn ensure_route(
+        &self,
+        key: &RouteKey,
+        route: &Route,
+    ) -> Result<(), TopicError> {
+        let (key, json) = (key.to_string(), route.encode());
+        if self.read_to_end()?.json(&key) == Some(json.as_bytes()) {
+            return Ok(());
+        }
+        self.write(&key, Some(json.as_bytes())).await?;
+        tracing::info!(route = key, "published the route");
+        Ok(())
+    }
+
+    /// Removes the route. One that is not there is no failure.
+    pub(crate) async fn delete_route(&self, key: &RouteKey) -> Result<(), TopicError> {
+        let key = key.to_string();
+        if self.read_to_end()?.json(&key).is_none() {
+            return Ok(());
+        }
+        self.write(&key, None).await?;
+        tracing::info!(route = key, "removed the route");
+        Ok(())
+    }
+
+    async fn write(&self, key: &str, json: Option<&[u8]>) -> Result<(), TopicError> {
+        let record: FutureRecord<'_, str, [u8]> = FutureRecord {
+            topic: &self.plan.name,
+            partition: Some(0),
+            payload: json,
+            key: Some(key),
+            timestamp: None,
+            headers: None,
+        };
+        let sent = self.producer.send(record, self.access.timeout).await;
+        let delivery = sent.map_err(|(source, _)| self.failed("write", source))?;
+        self.lock().apply(key, delivery.offset, json);
+        Ok(())
+    }
+
+    /// Sends what is queued.
+    pub(crate) async fn flush(self: Arc<Self>) {
+        let wait = self.access.timeout;
+        let flushed = tokio::task::spawn_blocking(move || self.producer.flush(wait)).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "failed to flush the routes");
+        }
+    }
+
+    fn read_to_end(&self) -> Result<MutexGuard<'_, Held>, TopicError> {
+        let held = self.lock();
+        if held.topic_id.is_some() {
+            Ok(held)
+        } else {
+            Err(TopicError::RoutesNotRead {
+                topic: self.plan.name.clone(),
+            })
+        }
+    }
+
+    fn failed(&self, what: &str, source: KafkaError) -> TopicError {
+        TopicError::Request {
+            action: format!("{what} the routes topic {}", self.plan.name),
+            servers: self.access.bootstrap_servers.clone(),
+            source,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // Each change leaves the map whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True for errors that only a new reader gets over.
+fn is_lasting(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicId
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::Fatal
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_record_changes_nothing() {
+        let mut held = Held::default();
+        assert!(held.apply("a", 3, Some(b"3")));
+        assert!(!held.apply("a", 3, Some(b"3")));
+        assert!(!held.apply("a", 2, None));
+        assert_eq!(held.json("a"), Some(&b"3"[..]));
+        assert!(held.apply("a", 4, None));
+        assert_eq!(held.json("a"), None);
+    }
+}

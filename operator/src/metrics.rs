@@ -1,0 +1,124 @@
+//! What the operator counts.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The kinds of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Kind {
+    Game,
+    Feed,
+}
+
+/// How a reconcile ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Outcome {
+    /// Everything is as planned.
+    Ready,
+    /// It waits for something that takes a moment.
+    Waiting,
+    /// A backend failed.
+    Failed,
+    /// The object cannot be carried out as it is.
+    Refused,
+    /// The object is deleted.
+    Deleted,
+}
+
+/// The servers that the operator works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Backend {
+    Mysql,
+    Kafka,
+    Connect,
+    Kubernetes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reconcile {
+    kind: Kind,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Errors {
+    backend: Backend,
+}
+
+/// Upper bounds, in seconds: a steady reconcile takes milliseconds, one that waits for a server
+/// tens of seconds.
+const BUCKETS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// All metrics of the operator.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    reconciles: Family<Reconcile, Histogram>,
+    errors: Family<Errors, Counter>,
+    objects: Family<Reconcile, Gauge>,
+    markers: Counter,
+}
+
+impl Metrics {
+    /// Metrics that are shown by `registry`.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            reconciles: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            errors: Family::default(),
+            objects: Family::default(),
+            markers: Counter::default(),
+        };
+        registry.register_with_unit(
+            "gamecast_operator_reconcile",
+            "Time that reconciling an object took",
+            Unit::Seconds,
+            metrics.reconciles.clone(),
+        );
+        registry.register(
+            "gamecast_operator_backend_errors",
+            "Reconciles that failed because of a server",
+            metrics.errors.clone(),
+        );
+        registry.register(
+            "gamecast_operator_objects",
+            "Objects by how their last reconcile ended",
+            metrics.objects.clone(),
+        );
+        registry.register(
+            "gamecast_operator_markers",
+            "Marker rows written to prove that connectors stream",
+            metrics.markers.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn reconciled(&self, kind: Kind, outcome: Outcome, took: Duration) {
+        self.reconciles
+            .get_or_create(&Reconcile { kind, outcome })
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self, backend: Backend) {
+        self.errors.get_or_create(&Errors { backend }).inc();
+    }
+
+    /// Moves one object from its last outcome to its new one.
+    pub(crate) fn moved(&self, kind: Kind, from: Option<Outcome>, to: Option<Outcome>) {
+        let gauge = |outcome| {
+            self.objects
+                .get_or_create(&Reconcile { kind, outcome })
+                .clone()
+        };
+        from.map(|outcome| gauge(outcome).dec());
+        to.map(|outcome| gauge(outcome).inc());
+    }
+
+    pub(crate) fn marker(&self) {
+        self.markers.inc();
+    }
+}

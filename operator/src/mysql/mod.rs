@@ -1,0 +1,182 @@
+//! MySQL: a game's table, its row in the list of games, and marker rows.
+//!
+//! ```text
+//!   Server --+- inspect   columns of tables and names of games, one query for all who ask
+//!            +- ensure_table / delete_table
+//!            +- ensure_marker_table / delete_marker_table / write_marker
+//! ```
+
+mod inspect;
+mod marker;
+mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::{Database, DatabaseError};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Pool, Row};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::batch::Batch;
+use crate::failure::{Failure, chain};
+use crate::metrics::Backend;
+use crate::reason::Reason;
+use inspect::Found;
+
+/// Statements that run at a time on one server.
+const STATEMENTS: usize = 8;
+
+/// How long a connection that is given up may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// One configured database.
+pub(crate) struct Server {
+    session: Arc<Session>,
+    inspect: Batch<inspect::Question, Result<Found, MysqlError>>,
+}
+
+/// The connections of one configured database.
+struct Session {
+    name: String,
+    /// The server's address and schema, for messages.
+    address: String,
+    schema: String,
+    pool: Pool,
+    timeout: Duration,
+    permits: Semaphore,
+}
+
+/// Why MySQL did not do something.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum MysqlError {
+    #[error("failed to {action}: MySQL at {address} did not answer within {}", humantime::format_duration(*after))]
+    Timeout {
+        action: &'static str,
+        address: String,
+        after: Duration,
+    },
+    #[error("failed to {action} at {address}")]
+    Statement {
+        action: &'static str,
+        address: String,
+        source: Arc<mysql_async::Error>,
+    },
+    #[error(transparent)]
+    Mismatch(#[from] crate::plan::TableMismatch),
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+}
+
+impl From<MysqlError> for Failure {
+    fn from(error: MysqlError) -> Self {
+        let refused = match &error {
+            MysqlError::Statement { source, .. } => !is_unavailable(source),
+            _ => false,
+        };
+        match error {
+            MysqlError::Mismatch(mismatch) => mismatch.into(),
+            MysqlError::Plan(error) => error.into(),
+            _ if refused => Failure::new(Reason::DatabaseRefused, chain(&error)).of(Backend::Mysql),
+            _ => Failure::new(Reason::DatabaseUnavailable, chain(&error)).of(Backend::Mysql),
+        }
+    }
+}
+
+/// True where the server, not the statement, is the trouble.
+fn is_unavailable(error: &mysql_async::Error) -> bool {
+    match error {
+        // Too many connections, shutting down, read-only.
+        mysql_async::Error::Server(error) => matches!(error.code, 1040 | 1053 | 1290 | 1836),
+        _ => true,
+    }
+}
+
+impl Server {
+    /// The configured database `name`. Connects when used.
+    ///
+    /// # Errors
+    /// When the password file cannot be read.
+    pub(crate) fn new(
+        name: &str,
+        database: &Database,
+        timeout: Duration,
+    ) -> Result<Self, DatabaseError> {
+        let session = Arc::new(Session {
+            name: name.into(),
+            address: format!("{}:{}/{}", database.host, database.port, database.schema),
+            schema: database.schema.clone(),
+            pool: database.pool()?,
+            timeout,
+            permits: Semaphore::new(STATEMENTS),
+        });
+        let asked = session.clone();
+        let inspect = Batch::new(move |questions| {
+            let session = asked.clone();
+            async move { inspect::answer(&session, &questions).await }
+        });
+        Ok(Self { session, inspect })
+    }
+
+    /// Asks the server for a sign of life.
+    pub(crate) async fn ping(&self) -> Result<(), MysqlError> {
+        self.session
+            .run("reach the database", "DO 1", ())
+            .await
+            .map(drop)
+    }
+
+    /// The configured database's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.session.name
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        // What does not close in time ends with the process.
+        let _ = timeout(GOODBYE, self.session.pool.clone().disconnect()).await;
+    }
+}
+
+impl Session {
+    /// Runs one statement; `action` says for people what it is for.
+    async fn run(
+        &self,
+        action: &'static str,
+        sql: &str,
+        params: impl Into<Params>,
+    ) -> Result<Vec<Row>, MysqlError> {
+        let expired = || MysqlError::Timeout {
+            action,
+            address: self.address.clone(),
+            after: self.timeout,
+        };
+        let failed = |source| MysqlError::Statement {
+            action,
+            address: self.address.clone(),
+            source: Arc::new(source),
+        };
+        let params = params.into();
+        let Ok(_permit) = self.permits.acquire().await else {
+            unreachable!("the semaphore is never closed");
+        };
+        let connected = timeout(self.timeout, self.pool.get_conn()).await;
+        let mut connection = connected.map_err(|_| expired())?.map_err(failed)?;
+        let work = async {
+            match params {
+                Params::Empty => connection.query(sql).await,
+                params => connection.exec(sql, params).await,
+            }
+        };
+        match timeout(self.timeout, work).await {
+            Ok(result) => result.map_err(failed),
+            Err(_) => {
+                // Its answer may come later, so nobody else may get this connection.
+                tokio::spawn(timeout(GOODBYE, Conn::disconnect(connection)));
+                Err(expired())
+            }
+        }
+    }
+}

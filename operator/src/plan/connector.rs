@@ -1,0 +1,284 @@
+//! Debezium connectors: their configuration, and the topics and the marker table beside them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use database::{ConnectorAccess, Database};
+use route::RouteKey;
+
+use super::topic::{MAX_RECORD_BYTES, TopicPlan, compacted};
+use super::{PlanError, Site};
+
+/// The marker table of a shared connector. No game's table is named like it: theirs begin with
+/// `game_`, and this one does not.
+pub(crate) const MARKER_TABLE: &str = "gamecast_marker";
+
+/// What the marker table of a dedicated connector begins with. A game's table is `solo_<game id>`,
+/// and a game id holds no `_`.
+pub(crate) const SOLO_MARKER_TABLE: &str = "solo_marker_";
+
+/// The second part of the names of schema history topics.
+pub(crate) const HISTORY: &str = "history";
+
+/// The connector's setting that tells whose it is. Debezium and Connect ignore it.
+pub(crate) const OWNER_KEY: &str = "gamecast.owner";
+
+/// The connector's setting that holds its id among the replicas of a MySQL server.
+pub(crate) const SERVER_ID_KEY: &str = "database.server.id";
+
+/// The window of the topics that Connect makes by itself, until the operator has set a game's own.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
+
+/// A connector with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConnectorPlan {
+    /// The connector's name: `<prefix>.<database>`, or `<prefix>.<database>.solo.<game>`. Neither
+    /// part holds a dot, so no two connectors share a name.
+    pub(crate) name: String,
+    /// The configured database.
+    pub(crate) database: String,
+    /// The connector's configuration without [`SERVER_ID_KEY`].
+    pub(crate) config: BTreeMap<String, String>,
+    /// The only server id that the connector may have, or the first of those to choose from.
+    pub(crate) server_id: ServerId,
+    /// The table whose rows prove that the connector streams.
+    pub(crate) marker_table: String,
+    /// The topic of that table.
+    pub(crate) marker_topic: TopicPlan,
+    /// The topic of Debezium's heartbeats, shared by all connectors of a prefix.
+    pub(crate) heartbeat_topic: TopicPlan,
+    /// The connector's schema history topic.
+    pub(crate) history_topic: TopicPlan,
+}
+
+/// How a connector comes by its `database.server.id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerId {
+    Fixed(u32),
+    FreeAbove(u32),
+}
+
+impl ConnectorPlan {
+    /// The one connector of a database, for the tables of all its games that have no other.
+    pub(super) fn shared(site: &Site, name: &str, database: &Database) -> Result<Self, PlanError> {
+        let access = access(name, database)?;
+        let tables = format!(r"{}\.(game_.*|{MARKER_TABLE})", database.schema);
+        let connector = format!("{}.{name}", site.prefix);
+        let mut config = common(site, name, database, access, &connector);
+        config.insert("message.key.columns", format!("{tables}:game_id"));
+        config.insert("table.include.list", tables);
+        // 5 to 8 % of a core, for a tenth of the default's latency.
+        config.insert("poll.interval.ms", "10".into());
+        let id = ServerId::Fixed(access.server_id_base);
+        Ok(Self::new(
+            site,
+            name,
+            database,
+            connector,
+            config,
+            id,
+            MARKER_TABLE.into(),
+        ))
+    }
+
+    /// The connector of one game.
+    pub(super) fn dedicated(
+        site: &Site,
+        name: &str,
+        database: &Database,
+        owner: &RouteKey,
+    ) -> Result<Self, PlanError> {
+        let access = access(name, database)?;
+        let (schema, game) = (&database.schema, &owner.name);
+        let (table, marker) = (format!("solo_{game}"), format!("{SOLO_MARKER_TABLE}{game}"));
+        let connector = format!("{}.{name}.solo.{game}", site.prefix);
+        let mut config = common(site, name, database, access, &connector);
+        config.insert(
+            "message.key.columns",
+            format!(r"{schema}\.{table}:game_id;{schema}\.{marker}:game_id"),
+        );
+        config.insert(
+            "table.include.list",
+            format!(r"{schema}\.{table},{schema}\.{marker}"),
+        );
+        // Fifty connectors that poll every 10 ms take a core, every 100 ms a quarter of one.
+        config.insert("poll.interval.ms", "100".into());
+        config.insert(OWNER_KEY, owner.to_string());
+        let id = ServerId::FreeAbove(access.server_id_base);
+        Ok(Self::new(
+            site, name, database, connector, config, id, marker,
+        ))
+    }
+
+    fn new(
+        site: &Site,
+        name: &str,
+        database: &Database,
+        connector: String,
+        config: BTreeMap<&'static str, String>,
+        server_id: ServerId,
+        marker_table: String,
+    ) -> Self {
+        let replication = site.replication;
+        let marker_topic = site.table_topic(&database.schema, &marker_table);
+        let heartbeat_topic = format!("__debezium-heartbeat.{}", site.prefix);
+        Self {
+            marker_topic: TopicPlan::transient(&marker_topic, replication),
+            heartbeat_topic: TopicPlan::transient(&heartbeat_topic, replication),
+            history_topic: TopicPlan::history(&history_topic(site, &connector), replication),
+            name: connector,
+            database: name.into(),
+            config: config
+                .into_iter()
+                .map(|(key, value)| (key.into(), value))
+                .collect(),
+            server_id,
+            marker_table,
+        }
+    }
+
+    /// The topics that must be there before the connector is.
+    pub(crate) fn topics(&self) -> [&TopicPlan; 3] {
+        [
+            &self.marker_topic,
+            &self.heartbeat_topic,
+            &self.history_topic,
+        ]
+    }
+}
+
+fn access<'a>(name: &str, database: &'a Database) -> Result<&'a ConnectorAccess, PlanError> {
+    database
+        .connector
+        .as_ref()
+        .ok_or_else(|| PlanError::NoConnector(name.into()))
+}
+
+/// `<prefix>.history.<rest of the connector's name>`.
+fn history_topic(site: &Site, connector: &str) -> String {
+    let rest = connector.strip_prefix(&site.prefix).unwrap_or(connector);
+    format!("{}.{HISTORY}{rest}", site.prefix)
+}
+
+fn common(
+    site: &Site,
+    name: &str,
+    database: &Database,
+    access: &ConnectorAccess,
+    connector: &str,
+) -> BTreeMap<&'static str, String> {
+    let history = history_topic(site, connector);
+    let host = access.host.as_ref().unwrap_or(&database.host);
+    let port = access.port.unwrap_or(database.port);
+    let text = str::to_owned;
+    let mut config = BTreeMap::from([
+        (
+            "connector.class",
+            text("io.debezium.connector.mysql.MySqlConnector"),
+        ),
+        ("tasks.max", text("1")),
+        ("database.hostname", host.clone()),
+        ("database.port", port.to_string()),
+        ("database.user", access.username.clone()),
+        ("database.password", access.password.clone()),
+        ("database.include.list", database.schema.clone()),
+        ("topic.prefix", site.prefix.clone()),
+        // All connectors share the prefix; without a tag of their own their metrics clash, and
+        // each start of a task waits 55 s for that.
+        (
+            "custom.metric.tags",
+            format!("database={name},connector={connector}"),
+        ),
+        // Rows written before the task is up are read by a snapshot; no_data would lose them, and
+        // so would a snapshot without a lock.
+        ("snapshot.mode", text("initial")),
+        ("snapshot.locking.mode", text("minimal")),
+        ("include.schema.changes", text("false")),
+        // Old rows are pruned without erasing the game's state.
+        ("tombstones.on.delete", text("false")),
+        ("skipped.operations", text("d,t")),
+        ("decimal.handling.mode", text("string")),
+        ("time.precision.mode", text("isostring")),
+        ("binary.handling.mode", text("base64")),
+        ("heartbeat.interval.ms", text("10000")),
+        // The default lets 8,192 rows of any size wait in memory.
+        ("max.queue.size.in.bytes", text("67108864")),
+        // A lost connection is noticed and made again at once, not once a minute.
+        ("connect.keep.alive.interval.ms", text("1000")),
+        ("errors.max.retries", text("-1")),
+        ("errors.retry.delay.initial.ms", text("300")),
+        ("errors.retry.delay.max.ms", text("5000")),
+        ("retriable.restart.connector.wait.ms", text("1000")),
+        // A record that cannot be written stops the task: dropping it would lose a row unseen.
+        ("errors.tolerance", text("none")),
+        ("errors.log.enable", text("true")),
+        (
+            "schema.history.internal.kafka.bootstrap.servers",
+            site.bootstrap_servers.clone(),
+        ),
+        ("schema.history.internal.kafka.topic", history),
+        // Tables made later must be known from their own DDL; other schemas' need not.
+        (
+            "schema.history.internal.store.only.captured.tables.ddl",
+            text("false"),
+        ),
+        (
+            "schema.history.internal.store.only.captured.databases.ddl",
+            text("true"),
+        ),
+        // DDL of other tools that Debezium cannot parse must not stop every game.
+        ("schema.history.internal.skip.unparseable.ddl", text("true")),
+        ("topic.creation.default.partitions", text("1")),
+        (
+            "topic.creation.default.replication.factor",
+            site.replication.to_string(),
+        ),
+        ("producer.override.acks", text("all")),
+        ("producer.override.enable.idempotence", text("true")),
+        ("producer.override.linger.ms", text("0")),
+        (
+            "producer.override.max.request.size",
+            MAX_RECORD_BYTES.to_string(),
+        ),
+        (
+            "key.converter",
+            text("org.apache.kafka.connect.json.JsonConverter"),
+        ),
+        ("key.converter.schemas.enable", text("false")),
+        (
+            "value.converter",
+            text("org.apache.kafka.connect.json.JsonConverter"),
+        ),
+        ("value.converter.schemas.enable", text("false")),
+        ("transforms", text("unwrap")),
+        (
+            "transforms.unwrap.type",
+            text("io.debezium.transforms.ExtractNewRecordState"),
+        ),
+        (
+            "transforms.unwrap.delete.tombstone.handling.mode",
+            text("drop"),
+        ),
+        (
+            "transforms.unwrap.add.headers",
+            text("op,source.file,source.pos,source.row,source.gtid"),
+        ),
+    ]);
+    // Connect makes a topic only for a task's first record; it must not be a wrong one even then.
+    config.extend(
+        compacted(DEFAULT_WINDOW)
+            .into_iter()
+            .map(|(key, value)| (topic_creation(key), value)),
+    );
+    config
+}
+
+fn topic_creation(key: &str) -> &'static str {
+    match key {
+        "cleanup.policy" => "topic.creation.default.cleanup.policy",
+        "min.compaction.lag.ms" => "topic.creation.default.min.compaction.lag.ms",
+        "max.compaction.lag.ms" => "topic.creation.default.max.compaction.lag.ms",
+        "segment.ms" => "topic.creation.default.segment.ms",
+        _ => "topic.creation.default.max.message.bytes",
+    }
+}

@@ -1,0 +1,219 @@
+//! A game's table: its DDL, and how it compares with what is there.
+
+use crds::{ColumnType, Game};
+use kube::ResourceExt;
+use thiserror::Error;
+
+use super::PlanError;
+use crate::failure::{Failure, Retry};
+use crate::reason::Reason;
+
+/// The list of games, one for a schema, as in the original application.
+pub(crate) const CATALOG_DDL: &str = "CREATE TABLE IF NOT EXISTS `available_games` (\
+    `row_id` INT AUTO_INCREMENT PRIMARY KEY, \
+    `game_id` VARCHAR(50) NOT NULL UNIQUE, \
+    `game_name` VARCHAR(255) NOT NULL, \
+    `created_at` TIMESTAMP(3) DEFAULT CURRENT_TIMESTAMP(3)\
+    ) DEFAULT CHARSET=utf8mb4";
+
+/// A game's table as it must be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TablePlan {
+    pub(crate) name: String,
+    pub(crate) game_id: String,
+    /// The game's row in `available_games`.
+    pub(crate) display_name: String,
+    quoted: String,
+    default_id: String,
+    columns: Vec<ColumnPlan>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ColumnPlan {
+    name: String,
+    quoted: String,
+    column_type: ColumnType,
+}
+
+/// The columns that every game's table has beside those of its Game.
+const OWN_COLUMNS: [(&str, &str); 3] = [
+    ("row_id", "INT"),
+    ("game_id", "VARCHAR(50)"),
+    ("created_at", "TIMESTAMP(3)"),
+];
+
+/// A column as MySQL describes it (`information_schema.columns`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ColumnFound {
+    pub(crate) name: String,
+    /// `COLUMN_TYPE`: `varchar(50)`, `int(11) unsigned`.
+    pub(crate) column_type: String,
+}
+
+/// What must be done so that a table is as planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TableChange {
+    Nothing,
+    /// A statement that makes the table or adds columns.
+    Execute(String),
+}
+
+/// A table that exists and cannot be made to fit by adding columns.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the table {table} exists with other columns than the Game's: {differences}; rename or drop it, or delete the Game"
+)]
+pub(crate) struct TableMismatch {
+    table: String,
+    differences: String,
+}
+
+impl From<TableMismatch> for Failure {
+    fn from(error: TableMismatch) -> Self {
+        // People change tables without changing the Game, so this is looked at again.
+        Failure::new(Reason::TableMismatch, error.to_string()).with_retry(Retry::Backoff)
+    }
+}
+
+/// `name` in backticks.
+///
+/// # Errors
+/// When it holds anything but `a-z A-Z 0-9 _ -`: names are checked long before they come here,
+/// and once more now that they become part of a statement.
+pub(crate) fn quote(name: &str) -> Result<String, PlanError> {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(safe) {
+        Ok(format!("`{name}`"))
+    } else {
+        Err(PlanError::UnsafeName(name.into()))
+    }
+}
+
+impl TablePlan {
+    /// The table of a Game.
+    pub(super) fn new(game: &Game) -> Result<Self, PlanError> {
+        let game_id = game.name_any();
+        let name = game.spec.table_name(&game_id);
+        let columns = game.spec.table.columns.iter().map(|column| {
+            let column_type = column
+                .column_type
+                .parse()
+                .map_err(|_| PlanError::UnsafeName(column.column_type.clone()))?;
+            Ok(ColumnPlan {
+                quoted: quote(&column.name)?,
+                name: column.name.clone(),
+                column_type,
+            })
+        });
+        let display_name = game.spec.display_name.as_ref().unwrap_or(&game_id);
+        Ok(Self {
+            quoted: quote(&name)?,
+            // A default cannot be a bound parameter, so the id is checked as a name is.
+            default_id: quote(&game_id)?.replace('`', "'"),
+            columns: columns.collect::<Result<_, PlanError>>()?,
+            display_name: display_name.clone(),
+            game_id,
+            name,
+        })
+    }
+
+    /// What to do about the table, whose columns are `found`: none where there is no table.
+    pub(crate) fn change(&self, found: &[ColumnFound]) -> Result<TableChange, TableMismatch> {
+        if found.is_empty() {
+            return Ok(TableChange::Execute(self.create()));
+        }
+        let mut differences = Vec::new();
+        let mut missing = Vec::new();
+        for (name, wanted) in OWN_COLUMNS {
+            match compare(found, name, wanted) {
+                Comparison::Same => {}
+                Comparison::Missing => differences.push(format!("{name} is missing")),
+                Comparison::Other(is) => differences.push(format!("{name} is {is}, not {wanted}")),
+            }
+        }
+        for column in &self.columns {
+            let (name, wanted) = (&column.name, column.column_type.to_string());
+            match compare(found, name, &wanted) {
+                Comparison::Same => {}
+                Comparison::Missing => {
+                    missing.push(format!("ADD COLUMN {} {wanted}", column.quoted));
+                }
+                Comparison::Other(is) => differences.push(format!("{name} is {is}, not {wanted}")),
+            }
+        }
+        if !differences.is_empty() {
+            return Err(TableMismatch {
+                table: self.name.clone(),
+                differences: differences.join(", "),
+            });
+        }
+        Ok(if missing.is_empty() {
+            TableChange::Nothing
+        } else {
+            TableChange::Execute(format!(
+                "ALTER TABLE {} {}",
+                self.quoted,
+                missing.join(", ")
+            ))
+        })
+    }
+
+    /// The statement that ends the table with all its rows.
+    pub(crate) fn drop(&self) -> String {
+        format!("DROP TABLE IF EXISTS {}", self.quoted)
+    }
+
+    fn create(&self) -> String {
+        let columns: String = self
+            .columns
+            .iter()
+            .map(|column| format!("{} {}, ", column.quoted, column.column_type))
+            .collect();
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (`row_id` INT AUTO_INCREMENT PRIMARY KEY, \
+             `game_id` VARCHAR(50) NOT NULL DEFAULT {}, {columns}\
+             `created_at` TIMESTAMP(3) DEFAULT CURRENT_TIMESTAMP(3)) DEFAULT CHARSET=utf8mb4",
+            self.quoted, self.default_id
+        )
+    }
+}
+
+enum Comparison<'a> {
+    Same,
+    Missing,
+    Other(&'a str),
+}
+
+fn compare<'a>(found: &'a [ColumnFound], name: &str, wanted: &str) -> Comparison<'a> {
+    match found.iter().find(|column| column.name == name) {
+        None => Comparison::Missing,
+        Some(column) if comparable(&column.column_type) == comparable(wanted) => Comparison::Same,
+        Some(column) => Comparison::Other(&column.column_type),
+    }
+}
+
+/// A column type in the one spelling that versions of MySQL and the CRD share: lower case, no
+/// display width (`int(11)` before 8.0.19), `boolean` as what it is, `(0)` left out.
+fn comparable(column_type: &str) -> String {
+    let text = column_type.to_ascii_lowercase();
+    if text == "boolean" {
+        return "tinyint(1)".into();
+    }
+    let (name, rest) = text
+        .split_once('(')
+        .map_or((text.as_str(), None), |(name, rest)| (name, Some(rest)));
+    let Some((argument, suffix)) = rest.and_then(|rest| rest.split_once(')')) else {
+        return text;
+    };
+    let width = match name {
+        "tinyint" => argument != "1",
+        "smallint" | "mediumint" | "int" | "bigint" | "year" => true,
+        "time" | "datetime" | "timestamp" => argument == "0",
+        _ => false,
+    };
+    if width {
+        format!("{name}{suffix}")
+    } else {
+        text
+    }
+}

@@ -1,0 +1,117 @@
+//! A Feed: topic where it is asked for, route.
+
+use crds::{Condition, ConditionType, Feed, FeedStatus};
+use kube::ResourceExt;
+
+use super::{Made, Reconciled, publish};
+use crate::context::Context;
+use crate::failure::{At, Failed, Failure};
+use crate::kafka::Topic;
+use crate::memory::Life;
+use crate::metrics::Kind;
+use crate::plan::{FEED, FeedPlan, PlanError, Site};
+use crate::reason::Reason;
+use crate::status::Report;
+
+impl Reconciled for Feed {
+    type Plan = FeedPlan;
+    type Status = FeedStatus;
+
+    const KIND: Kind = Kind::Feed;
+    const NAME: &'static str = FEED;
+    const STEPS: &'static [ConditionType] = &[ConditionType::TopicReady, ConditionType::RouteReady];
+
+    fn plan(&self, site: &Site) -> Result<FeedPlan, PlanError> {
+        site.feed(self)
+    }
+
+    fn deletes(plan: &FeedPlan) -> bool {
+        plan.deletes
+    }
+
+    fn status(&self) -> Option<&FeedStatus> {
+        self.status.as_ref()
+    }
+
+    fn conditions(status: &FeedStatus) -> &[Condition] {
+        &status.conditions
+    }
+
+    fn made(&self) -> Made {
+        let Some(status) = self.status.clone() else {
+            return Made::default();
+        };
+        Made {
+            served_topic: status.served_topic,
+            kafka_topic: status.kafka_topic,
+            life: Life::shown(status.kafka_topic_id, status.epoch),
+            ..Made::default()
+        }
+    }
+
+    fn new_status(made: Made, generation: Option<i64>, conditions: Vec<Condition>) -> FeedStatus {
+        let (kafka_topic_id, epoch) = made.life.map(|life| (life.topic_id, life.epoch)).unzip();
+        FeedStatus {
+            observed_generation: generation,
+            conditions,
+            served_topic: made.served_topic,
+            kafka_topic: made.kafka_topic,
+            kafka_topic_id,
+            epoch,
+        }
+    }
+
+    async fn ensure(
+        &self,
+        ctx: &Context,
+        plan: &FeedPlan,
+        made: &mut Made,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let uid = self.uid().unwrap_or_default();
+        ctx.memory.has(&uid, &plan.key, &plan.topic, None);
+
+        let topic = topic(ctx, plan).await.at(ConditionType::TopicReady)?;
+        let life = ctx.memory.life(&uid, &topic.id, made.life.take());
+        made.kafka_topic = Some(topic.name.clone());
+        made.life = Some(life.clone());
+        report.done(
+            ConditionType::TopicReady,
+            format!("the Kafka topic {} is there", topic.name),
+        );
+
+        let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
+        published.await.at(ConditionType::RouteReady)?;
+        let served = &plan.route.served_topic;
+        report.done(
+            ConditionType::RouteReady,
+            format!("the route is published in {}", ctx.routes.topic()),
+        );
+        report.ready(
+            Reason::Serving,
+            format!("records are served to subscribers of {served}"),
+        );
+        made.served_topic = Some(served.clone());
+        Ok(())
+    }
+
+    async fn delete(&self, ctx: &Context, plan: &FeedPlan) -> Result<(), Failed> {
+        let route = ctx.routes.delete_route(&plan.key).await;
+        route.at(ConditionType::RouteReady)?;
+        let topic = ctx.topics.delete_topic(&plan.topic).await;
+        topic.at(ConditionType::TopicReady)
+    }
+}
+
+async fn topic(ctx: &Context, plan: &FeedPlan) -> Result<Topic, Failure> {
+    match &plan.create {
+        Some(create) => Ok(ctx.topics.ensure_topic(create).await?),
+        None => ctx.topics.describe(&plan.topic).await?.ok_or_else(|| {
+            let message = format!(
+                "the Kafka topic {} does not exist; make it, or have the operator do so by kafkaTopic.create",
+                plan.topic
+            );
+            Failure::new(Reason::TopicNotFound, message)
+        }),
+    }
+}

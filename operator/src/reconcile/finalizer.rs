@@ -1,0 +1,52 @@
+//! The finalizer, which only objects carry whose deletion must delete data.
+
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::{Reconciled, api, api_server};
+use crate::context::Context;
+use crate::failure::Failed;
+
+/// Holds a deleted object until its data is deleted too.
+const FINALIZER: &str = "gamecast.dev/cleanup";
+
+pub(super) fn has<K: Reconciled>(object: &K) -> bool {
+    object.finalizers().iter().any(|name| name == FINALIZER)
+}
+
+/// Adds or removes the finalizer.
+pub(super) async fn ensure<K: Reconciled>(
+    object: &K,
+    ctx: &Context,
+    wanted: bool,
+) -> Result<(), Failed> {
+    if has(object) == wanted {
+        return Ok(());
+    }
+    let others = object.finalizers().iter().map(String::as_str);
+    let finalizers: Vec<&str> = others
+        .filter(|name| *name != FINALIZER)
+        .chain(wanted.then_some(FINALIZER))
+        .collect();
+    // The version, so that a finalizer that somebody else just added is not lost.
+    let patch = json!({ "metadata": {
+        "resourceVersion": object.resource_version(),
+        "finalizers": finalizers,
+    } });
+    let name = object.name_any();
+    let patched = api(object, ctx)
+        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await;
+    match patched {
+        Ok(_) => Ok(()),
+        // Gone meanwhile.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(api_server("change the finalizers", &error)),
+    }
+}
+
+/// Lets a deleted object go.
+pub(super) async fn remove<K: Reconciled>(object: &K, ctx: &Context) -> Result<(), Failed> {
+    ensure(object, ctx, false).await
+}

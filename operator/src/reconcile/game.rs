@@ -1,0 +1,161 @@
+//! A Game: topic, table, connector, marker, route; and back in the order that loses nothing.
+
+use std::time::Instant;
+
+use crds::{Condition, ConditionType, ConnectorMode, Game, GameStatus};
+use kube::ResourceExt;
+
+use super::{Made, Reconciled, publish, whole};
+use crate::context::Context;
+use crate::failure::{At, Failed, Failure, Retry};
+use crate::memory::Life;
+use crate::metrics::Kind;
+use crate::mysql::Server;
+use crate::plan::{GAME, GamePlan, PlanError, Site};
+use crate::reason::Reason;
+use crate::status::Report;
+
+impl Reconciled for Game {
+    type Plan = GamePlan;
+    type Status = GameStatus;
+
+    const KIND: Kind = Kind::Game;
+    const NAME: &'static str = GAME;
+    const STEPS: &'static [ConditionType] = &[
+        ConditionType::TopicReady,
+        ConditionType::TableReady,
+        ConditionType::ConnectorReady,
+        ConditionType::RouteReady,
+    ];
+
+    fn plan(&self, site: &Site) -> Result<GamePlan, PlanError> {
+        site.game(self)
+    }
+
+    fn deletes(plan: &GamePlan) -> bool {
+        plan.deletes
+    }
+
+    fn status(&self) -> Option<&GameStatus> {
+        self.status.as_ref()
+    }
+
+    fn conditions(status: &GameStatus) -> &[Condition] {
+        &status.conditions
+    }
+
+    fn made(&self) -> Made {
+        let Some(status) = self.status.clone() else {
+            return Made::default();
+        };
+        Made {
+            served_topic: status.served_topic,
+            table: status.table,
+            kafka_topic: status.kafka_topic,
+            life: Life::shown(status.kafka_topic_id, status.epoch),
+            connector: status.connector,
+        }
+    }
+
+    fn new_status(made: Made, generation: Option<i64>, conditions: Vec<Condition>) -> GameStatus {
+        let (kafka_topic_id, epoch) = made.life.map(|life| (life.topic_id, life.epoch)).unzip();
+        GameStatus {
+            observed_generation: generation,
+            conditions,
+            served_topic: made.served_topic,
+            table: made.table,
+            kafka_topic: made.kafka_topic,
+            kafka_topic_id,
+            epoch,
+            connector: made.connector,
+        }
+    }
+
+    async fn ensure(
+        &self,
+        ctx: &Context,
+        plan: &GamePlan,
+        made: &mut Made,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let uid = self.uid().unwrap_or_default();
+        let connector = &plan.connector.name;
+        ctx.memory
+            .has(&uid, &plan.key, &plan.topic.name, Some(connector));
+
+        let topic = ctx.topics.ensure_topic(&plan.topic).await;
+        let topic = topic.at(ConditionType::TopicReady)?;
+        let life = ctx.memory.life(&uid, &topic.id, made.life.take());
+        made.kafka_topic = Some(topic.name.clone());
+        made.life = Some(life.clone());
+        report.done(
+            ConditionType::TopicReady,
+            format!("the Kafka topic {} is as planned", topic.name),
+        );
+
+        let changed = server(ctx, plan)?.ensure_table(&plan.table).await;
+        let since = ctx
+            .memory
+            .table_since(&uid, changed.at(ConditionType::TableReady)?);
+        let table = format!("{}.{}", plan.schema, plan.table.name);
+        report.done(
+            ConditionType::TableReady,
+            format!("the table {table} is as planned"),
+        );
+        made.table = Some(table);
+
+        let ensured = ctx.capture.ensure_capture(&plan.connector).await;
+        ensured.at(ConditionType::ConnectorReady)?;
+        made.connector = Some(connector.clone());
+        let proven = ctx.capture.prove(&plan.connector, since).await;
+        proven.at(ConditionType::ConnectorReady)?;
+        report.done(
+            ConditionType::ConnectorReady,
+            format!("the connector {connector} streams: a marker row came through"),
+        );
+
+        let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
+        published.await.at(ConditionType::RouteReady)?;
+        let served = &plan.route.served_topic;
+        report.done(
+            ConditionType::RouteReady,
+            format!("the route is published in {}", ctx.routes.topic()),
+        );
+        report.ready(
+            Reason::Streaming,
+            format!("rows are streamed to subscribers of {served}"),
+        );
+        made.served_topic = Some(served.clone());
+        Ok(())
+    }
+
+    async fn delete(&self, ctx: &Context, plan: &GamePlan) -> Result<(), Failed> {
+        let route = ctx.routes.delete_route(&plan.key).await;
+        route.at(ConditionType::RouteReady)?;
+        if plan.mode == ConnectorMode::Dedicated {
+            let capture = ctx.capture.delete_capture(&plan.connector).await;
+            capture.at(ConditionType::ConnectorReady)?;
+        }
+        let table = server(ctx, plan)?.delete_table(&plan.table).await;
+        table.at(ConditionType::TableReady)?;
+        if plan.mode == ConnectorMode::Shared {
+            // A record that is still on its way would find no topic and stop every game of the
+            // connector. Once a marker has passed, nothing of this table is behind it.
+            let dropped = Instant::now();
+            let ensured = ctx.capture.ensure_capture(&plan.connector).await;
+            ensured.at(ConditionType::ConnectorReady)?;
+            let passed = ctx.capture.prove(&plan.connector, dropped).await;
+            passed.at(ConditionType::ConnectorReady)?;
+        }
+        let topic = ctx.topics.delete_topic(&plan.topic.name).await;
+        topic.at(ConditionType::TopicReady)
+    }
+}
+
+fn server<'a>(ctx: &'a Context, plan: &GamePlan) -> Result<&'a Server, Failed> {
+    let server = ctx.servers.get(&plan.database);
+    server.map(|server| &**server).ok_or_else(|| {
+        let message = format!("no database `{}` is configured", plan.database);
+        whole(Failure::new(Reason::DatabaseUnknown, message).with_retry(Retry::OnChange))
+    })
+}

@@ -1,0 +1,301 @@
+//! Reconciling one object: plan, make or delete, report.
+//!
+//! Level-triggered: nothing here asks why it runs, and it may stop at any line and run again.
+
+mod feed;
+mod finalizer;
+mod game;
+mod publish;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::{Condition, ConditionType};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::backoff;
+use crate::conflict::Conflict;
+use crate::context::Context;
+use crate::failure::{Failed, Failure, Retry, chain};
+use crate::memory::Life;
+use crate::metrics::{Backend, Kind, Outcome};
+use crate::plan::{self, PlanError, Site};
+use crate::reason::Reason;
+use crate::status::Report;
+
+/// Who writes statuses, for server-side apply.
+const FIELD_MANAGER: &str = "gamecast-operator";
+
+/// The wait for what needs a moment.
+const SOON: Duration = Duration::from_millis(500);
+
+/// An object that takes longer than this the first time says that it is being set up.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// What Games and Feeds have in common.
+pub(crate) trait Reconciled:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Serialize
+    + Send
+    + Sync
+    + 'static
+{
+    /// What it asks for.
+    type Plan: Send + Sync;
+    /// Its status.
+    type Status: Serialize + PartialEq + Send + Sync;
+
+    const KIND: Kind;
+    /// The kind's name in route keys.
+    const NAME: &'static str;
+    /// The conditions beside Ready, in the order of the steps.
+    const STEPS: &'static [ConditionType];
+
+    fn plan(&self, site: &Site) -> Result<Self::Plan, PlanError>;
+    /// True when deletion must delete data.
+    fn deletes(plan: &Self::Plan) -> bool;
+    fn status(&self) -> Option<&Self::Status>;
+    fn conditions(status: &Self::Status) -> &[Condition];
+    /// What the status tells of what was made.
+    fn made(&self) -> Made;
+    fn new_status(made: Made, generation: Option<i64>, conditions: Vec<Condition>) -> Self::Status;
+
+    /// Makes what is planned, or puts it right.
+    fn ensure(
+        &self,
+        ctx: &Context,
+        plan: &Self::Plan,
+        made: &mut Made,
+        report: &mut Report,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+
+    /// Deletes what was made. What is not there is no failure.
+    fn delete(
+        &self,
+        ctx: &Context,
+        plan: &Self::Plan,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+}
+
+/// The names of what was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) served_topic: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) kafka_topic: Option<String>,
+    pub(crate) life: Option<Life>,
+    pub(crate) connector: Option<String>,
+}
+
+/// A failure of no step in particular.
+fn whole(failure: impl Into<Failure>) -> Failed {
+    Failed {
+        step: ConditionType::Ready,
+        failure: failure.into(),
+    }
+}
+
+fn api_server(action: &str, error: &kube::Error) -> Failed {
+    let failure = Failure::new(
+        Reason::ApiServer,
+        format!("failed to {action}: {}", chain(error)),
+    );
+    let conflict = matches!(error, kube::Error::Api(status) if status.code == 409);
+    whole(if conflict {
+        // The cached object is older than the server's; the newer one is on its way.
+        failure.with_retry(Retry::Soon)
+    } else {
+        failure.of(Backend::Kubernetes)
+    })
+}
+
+fn api<K: Reconciled>(object: &K, ctx: &Context) -> Api<K> {
+    let namespace = object.namespace().unwrap_or_default();
+    Api::namespaced(ctx.client.clone(), &namespace)
+}
+
+/// Reconciles one object; how soon to look at it again.
+pub(crate) async fn reconcile<K: Reconciled>(
+    object: Arc<K>,
+    ctx: Arc<Context>,
+) -> Result<Action, Failed> {
+    let started = Instant::now();
+    ctx.objects_known().await;
+    let (uid, key) = (
+        object.uid().unwrap_or_default(),
+        plan::key(K::NAME, &*object),
+    );
+    let deleted = object.meta().deletion_timestamp.is_some();
+    let result = if deleted {
+        delete(&*object, &ctx, &uid).await
+    } else {
+        apply(&*object, &ctx, &uid).await
+    };
+    let outcome = match &result {
+        Ok(()) if deleted => Outcome::Deleted,
+        Ok(()) => Outcome::Ready,
+        Err(failed) => match failed.failure.retry {
+            Retry::Backoff => Outcome::Failed,
+            Retry::Soon => Outcome::Waiting,
+            Retry::OnChange => Outcome::Refused,
+        },
+    };
+    ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
+    // An object that went meanwhile is not remembered.
+    if !deleted || result.is_err() {
+        let before = ctx.memory.outcome(&uid, key.clone(), outcome);
+        ctx.metrics.moved(K::KIND, before, Some(outcome));
+    }
+    if let Err(Failed { failure, .. }) = &result {
+        failure
+            .backend
+            .into_iter()
+            .for_each(|b| ctx.metrics.failed(b));
+        tracing::warn!(object = %key, reason = %failure.reason, "{}", failure.message);
+    }
+    result.map(|()| match deleted {
+        true => Action::await_change(),
+        false => Action::requeue(backoff::jittered(ctx.resync)),
+    })
+}
+
+/// When to try again after a failure.
+pub(crate) fn retry<K: Reconciled>(object: Arc<K>, failed: &Failed, ctx: Arc<Context>) -> Action {
+    match failed.failure.retry {
+        Retry::Soon => Action::requeue(backoff::jittered(SOON)),
+        Retry::OnChange => Action::await_change(),
+        Retry::Backoff => {
+            let failures = ctx.memory.failed(&object.uid().unwrap_or_default());
+            Action::requeue(backoff::after(failures))
+        }
+    }
+}
+
+async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(), Failed> {
+    let (mut report, mut made) = (Report::new(K::STEPS), object.made());
+    let work = async {
+        let plan = object.plan(&ctx.site).map_err(whole)?;
+        if let Some(conflict) = ctx.losers().get(&plan::key(K::NAME, object)) {
+            return Err(lost(object, ctx, conflict).await);
+        }
+        finalizer::ensure(object, ctx, K::deletes(&plan)).await?;
+        object.ensure(ctx, &plan, &mut made, &mut report).await
+    };
+    let result = if object.status().is_some() {
+        work.await
+    } else {
+        with_early_status(object, ctx, uid, work).await
+    };
+    if let Err(failed) = &result {
+        report.failed(failed);
+    }
+    let written = write_status(object, ctx, uid, made, &report).await;
+    result.and(written)
+}
+
+/// Says that an object is being set up when that takes a while.
+async fn with_early_status<K: Reconciled>(
+    object: &K,
+    ctx: &Context,
+    uid: &str,
+    work: impl Future<Output = Result<(), Failed>>,
+) -> Result<(), Failed> {
+    tokio::pin!(work);
+    tokio::select! {
+        result = &mut work => return result,
+        () = tokio::time::sleep(EARLY) => {}
+    }
+    let early = write_status(object, ctx, uid, object.made(), &Report::new(K::STEPS)).await;
+    // What could not be written now is tried again with the result.
+    work.await.and(early)
+}
+
+/// A loser has no route: two may not overlap, and its own may be from a time when it had not lost.
+async fn lost<K: Reconciled>(object: &K, ctx: &Context, conflict: &Conflict) -> Failed {
+    match ctx.routes.delete_route(&plan::key(K::NAME, object)).await {
+        Ok(()) => {
+            let failure = Failure::new(Reason::Conflict, conflict.message());
+            whole(failure.with_retry(Retry::OnChange))
+        }
+        Err(error) => whole(error),
+    }
+}
+
+async fn delete<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(), Failed> {
+    if !finalizer::has(object) {
+        return Ok(());
+    }
+    let work = async {
+        let plan = match object.plan(&ctx.site) {
+            Ok(plan) => plan,
+            Err(error @ PlanError::DatabaseUnknown { .. }) => return Err(whole(error)),
+            // Nothing was ever made from a spec like this.
+            Err(_) => return Ok(()),
+        };
+        let losers = ctx.losers();
+        let lost = losers.get(&plan::key(K::NAME, object));
+        if !K::deletes(&plan) || matches!(lost, Some(Conflict::Topic { .. })) {
+            return Ok(());
+        }
+        object.delete(ctx, &plan).await
+    };
+    match work.await {
+        Ok(()) => finalizer::remove(object, ctx).await,
+        Err(failed) => {
+            let mut report = Report::new(K::STEPS);
+            report.failed(&failed);
+            write_status(object, ctx, uid, object.made(), &report).await?;
+            Err(failed)
+        }
+    }
+}
+
+async fn write_status<K: Reconciled>(
+    object: &K,
+    ctx: &Context,
+    uid: &str,
+    made: Made,
+    report: &Report,
+) -> Result<(), Failed> {
+    let shown = object.status().map(K::conditions).unwrap_or_default();
+    let previous = ctx.memory.conditions(uid, shown);
+    let generation = object.meta().generation;
+    let conditions = report.conditions(&previous, generation, &Time(Timestamp::now()));
+    let status = K::new_status(made, generation, conditions.clone());
+    if object.status() == Some(&status) {
+        return Ok(());
+    }
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        // The uid, so that an object that was made anew under the name does not get this status.
+        "metadata": { "name": object.name_any(), "uid": uid },
+        "status": status,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let name = object.name_any();
+    let written = api(object, ctx)
+        .patch_status(&name, &params, &Patch::Apply(&patch))
+        .await;
+    match written {
+        Ok(_) => {
+            ctx.memory.wrote(uid, conditions);
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(api_server("write the status", &error)),
+    }
+}

@@ -1,0 +1,167 @@
+//! What is looked at between reconciles, with one call for all objects.
+//!
+//! ```text
+//!   every few seconds   all topics, all connectors, each database --> objects to reconcile
+//!   each object event   who lost to whom, what was left behind    --> objects to reconcile, sweep
+//!   each foreign route  a record that this process did not write  --> the object to reconcile
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::backoff;
+use crate::conflict::{Losers, turned};
+use crate::connect::{Connector, State};
+use crate::context::Context;
+use crate::kafka::Watched;
+use crate::sweep::sweep;
+
+/// Object events that come together are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// Looks at the servers every `period`, for ever.
+pub(crate) async fn servers(ctx: Arc<Context>, period: Duration) {
+    ctx.objects_known().await;
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = BTreeSet::new();
+    loop {
+        ticks.tick().await;
+        let (topics, connectors, databases) =
+            tokio::join!(topics(&ctx), connectors(&ctx), databases(&ctx));
+        let mut trouble: BTreeSet<Trouble> = databases;
+        trouble.extend(topics);
+        trouble.extend(connectors);
+        // Those of a connector in new trouble say so, and once something is over, whoever it has
+        // kept waiting goes on without waiting for its turn.
+        for found in trouble.difference(&before) {
+            tracing::warn!(trouble = ?found, "found trouble");
+            if let Trouble::Connector(name) = found {
+                ctx.capture.doubt(name);
+                fire(&ctx, ctx.memory.of_connector(name));
+            }
+        }
+        if before.difference(&trouble).next().is_some() {
+            tracing::info!(over = ?before.difference(&trouble).collect::<Vec<_>>(), "trouble is over");
+            fire(&ctx, ctx.memory.unfinished());
+        }
+        before = trouble;
+    }
+}
+
+/// What is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Kafka,
+    Routes,
+    Connect,
+    Connector(String),
+    Database(String),
+}
+
+fn fire(ctx: &Context, keys: Vec<route::RouteKey>) {
+    keys.iter().for_each(|key| ctx.triggers.fire(key));
+}
+
+/// Looks at all topics: one that is missing stops every game of a shared connector.
+async fn topics(ctx: &Context) -> Vec<Trouble> {
+    let (seen, own) = (ctx.memory.topics(), ctx.capture.topics());
+    let names: BTreeSet<String> = seen
+        .iter()
+        .map(|seen| seen.topic.clone())
+        .chain(own.iter().map(|(topic, _)| topic.clone()))
+        .chain([ctx.routes.topic().to_owned()])
+        .collect();
+    let Ok(found) = ctx.topics.describe_all(names.into_iter().collect()).await else {
+        return vec![Trouble::Kafka];
+    };
+    let id = |topic: &str| found.get(topic).map(|topic| topic.id.as_str());
+    ctx.routes.check_id(id(ctx.routes.topic()));
+    let changed = seen
+        .iter()
+        .filter(|seen| id(&seen.topic) != seen.id.as_deref());
+    fire(ctx, changed.map(|seen| seen.key.clone()).collect());
+    for (_, connector) in own.iter().filter(|(topic, _)| id(topic).is_none()) {
+        fire(ctx, ctx.memory.of_connector(connector));
+    }
+    ctx.routes
+        .keys()
+        .err()
+        .map(|_| Trouble::Routes)
+        .into_iter()
+        .collect()
+}
+
+async fn connectors(ctx: &Context) -> Vec<Trouble> {
+    let Ok(listing) = ctx.connect.list().await else {
+        return vec![Trouble::Connect];
+    };
+    let runs = |name: &str| listing.get(name).map(Connector::state) == Some(State::Running);
+    let names = ctx.capture.connectors().into_iter();
+    names
+        .filter(|name| !runs(name))
+        .map(Trouble::Connector)
+        .collect()
+}
+
+async fn databases(ctx: &Context) -> BTreeSet<Trouble> {
+    let pings = ctx.servers.values().map(|server| async move {
+        let ping = server.ping().await;
+        ping.err().map(|_| Trouble::Database(server.name().into()))
+    });
+    let found = futures::future::join_all(pings).await;
+    found.into_iter().flatten().collect()
+}
+
+/// Follows the objects, for ever: has those reconciled that lost or won, and sweeps.
+pub(crate) async fn objects(ctx: Arc<Context>) {
+    ctx.objects_known().await;
+    let mut before = Arc::new(Losers::new());
+    let mut failures = 0;
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            () = ctx.objects.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = sleep_until(next) => {}
+        }
+        let losers = ctx.losers();
+        fire(&ctx, turned(&before, &losers).into_iter().collect());
+        before = losers;
+        let wait = match sweep(&ctx).await {
+            Ok(()) => {
+                failures = 0;
+                backoff::jittered(ctx.resync)
+            }
+            Err(failure) => {
+                failures += 1;
+                tracing::warn!(reason = %failure.reason, "cannot sweep: {failure}");
+                backoff::after(failures)
+            }
+        };
+        next = Instant::now() + wait;
+    }
+}
+
+/// Has the objects reconciled whose routes somebody else wrote, for ever.
+pub(crate) async fn routes(ctx: Arc<Context>, mut changed: Watched) {
+    while let Some(key) = changed.next().await {
+        ctx.triggers.fire(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_compared_by_what_it_is_of() {
+        let one = BTreeSet::from([Trouble::Connector("a".into()), Trouble::Kafka]);
+        let two = BTreeSet::from([Trouble::Connector("b".into()), Trouble::Kafka]);
+        let new: Vec<_> = two.difference(&one).collect();
+        assert_eq!(new, [&Trouble::Connector("b".into())]);
+    }
+}
