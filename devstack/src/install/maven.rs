@@ -97,7 +97,11 @@ async fn make_mysql_data(part: &Path) -> Result<(), Error> {
     run("mysqld --initialize", &mut command).await?;
     // Each server makes its own id when it finds none.
     let id = data.join("auto.cnf");
-    fs::remove_file(&id).map_err(file_error("remove", id))
+    fs::remove_file(&id).map_err(file_error("remove", id))?;
+    // mysqld hides it from others. There is nothing secret in it, and they may share this folder.
+    let mut command = Command::new("chmod");
+    command.args(["-R", "a+rX"]).arg(&data);
+    run("chmod (mysql)", &mut command).await
 }
 
 /// The one file that Maven copied to `folder`.
