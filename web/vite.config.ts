@@ -3,7 +3,7 @@ import { defineConfig, type Plugin } from "vite";
 
 /** The fanout of a running demo, for the development server. */
 const FANOUT = process.env.FANOUT ?? "http://localhost:8081";
-/** An origin that this fanout allows; the proxy presents it instead of the development server's own. */
+/** The api of that demo, whose origin fanout allows; the proxy presents it instead of the development server's own. */
 const PAGE_ORIGIN = process.env.PAGE_ORIGIN ?? "http://localhost:8080";
 
 /** Answers `/config.json` in development with the proxied endpoint, where the api would name fanout itself. */
@@ -27,6 +27,9 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
   },
   server: {
-    proxy: { "/mqtt": { target: FANOUT, ws: true, headers: { origin: PAGE_ORIGIN } } },
+    proxy: {
+      "/mqtt": { target: FANOUT, ws: true, headers: { origin: PAGE_ORIGIN } },
+      "/games": PAGE_ORIGIN,
+    },
   },
 });

@@ -127,6 +127,59 @@ describe("order and search", () => {
   });
 });
 
+describe("names from elsewhere", () => {
+  const name = (id: string, text: string) => store.rename(new Map([[id, text]]));
+
+  test("name a game on the board, which draws once and is otherwise as it was", () => {
+    store.receive(odds("1", "2"), true);
+    frame();
+    const before = store.game("1");
+    const card = vi.fn();
+    store.subscribeGame("1", card);
+    name("1", "A x B");
+    name("1", "A x B");
+    expect(card).toHaveBeenCalledTimes(1);
+    expect(store.game("1")).toEqual({ ...before, name: "A x B" });
+  });
+
+  test("wait for a game that is not there yet, and make no card", () => {
+    name("1", "A x B");
+    expect(store.size).toBe(0);
+    store.receive(odds("1", "2"), false);
+    frame();
+    expect(store.game("1")?.name).toBe("A x B");
+  });
+
+  test("name a game that waits for its frame, in place of the name it came with", () => {
+    store.receive({ gameId: "1", name: "old", columns: [] }, true);
+    name("1", "new");
+    frame();
+    expect(store.game("1")?.name).toBe("new");
+  });
+
+  test("do not come back after a later update's name", () => {
+    name("1", "old");
+    store.receive({ gameId: "1", name: "new", columns: [] }, true);
+    frame();
+    store.receive(odds("1", "2"), true);
+    frame();
+    expect(store.game("1")?.name).toBe("new");
+  });
+
+  test("are found by a search that was there before, and by one that comes later", () => {
+    store.receive(odds("1", "1"), false);
+    store.receive(odds("2", "1"), false);
+    frame();
+    store.search("gremio");
+    expect(store.visible()).toEqual([]);
+    name("2", "Grêmio x Bahia");
+    expect(store.visible()).toEqual(["2"]);
+    name("1", "Vasco x Goiás");
+    store.search("vasco");
+    expect(store.visible()).toEqual(["1"]);
+  });
+});
+
 describe("staleness", () => {
   test("games are stale from the loss of the connection until they are heard of again", () => {
     store.receive(odds("1", "1"), true);

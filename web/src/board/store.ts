@@ -39,6 +39,8 @@ export class BoardStore {
   readonly #cards = new Map<string, Listeners>();
   readonly #list = new Listeners();
   readonly #pending = new Map<string, Pending>();
+  /** Names of games that are not on the board yet. */
+  readonly #namesAhead = new Map<string, string>();
   #order: readonly string[] = [];
   #visible: readonly string[] = [];
   #query = "";
@@ -55,12 +57,32 @@ export class BoardStore {
     this.#counters = { ...this.#counters, received: this.#counters.received + 1 };
     if (this.#pending.size === 0) this.#schedule(() => this.#flush());
     const earlier = this.#pending.get(update.gameId);
-    const name = update.name ?? earlier?.update.name;
+    const name = update.name ?? earlier?.update.name ?? this.#namesAhead.get(update.gameId);
+    // From here on the game carries its name, and may be given another.
+    this.#namesAhead.delete(update.gameId);
     this.#pending.set(update.gameId, {
       update: name === undefined ? update : { ...update, name },
       live: live || (earlier?.live ?? false),
       receivedAt: this.#now(),
     });
+  }
+
+  /** Names games by id, also those that are yet to come. A name in a later update replaces these. */
+  rename(names: ReadonlyMap<string, string>): void {
+    let renamed = false;
+    for (const [id, name] of names) {
+      const pending = this.#pending.get(id);
+      const game = this.#games.get(id);
+      if (pending !== undefined) {
+        this.#pending.set(id, { ...pending, update: { ...pending.update, name } });
+      } else if (game === undefined) {
+        this.#namesAhead.set(id, name);
+      } else if (game.name !== name) {
+        this.#replace(id, { ...game, name });
+        renamed = true;
+      }
+    }
+    if (renamed && this.#query !== "") this.#relist();
   }
 
   /** Counts a payload that could not be read. */
