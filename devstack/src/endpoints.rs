@@ -76,14 +76,13 @@ impl Endpoints {
 
 /// Writes the databases files: one server, once as the operator logs in and once as the api does.
 pub(crate) fn write_databases(site: &Site) -> Result<(), Error> {
-    write(&site.databases(), databases(site, Account::Operator))?;
-    write(&site.api_databases(), databases(site, Account::Api))
+    let operator = database(site, Account::Operator) + &connector(site);
+    write(&site.databases(), operator)?;
+    write(&site.api_databases(), database(site, Account::Api))
 }
 
-/// The databases file for who logs in as `account`. No password is in it: that of the account is
-/// in a file, and that of the connector is a reference that only Connect can resolve.
-fn databases(site: &Site, account: Account) -> String {
-    let secrets = site.secrets();
+/// The databases file for who logs in as `account`.
+fn database(site: &Site, account: Account) -> String {
     format!(
         "\
 databases:
@@ -93,15 +92,23 @@ databases:
     schema: {SCHEMA}
     username: {user}
     passwordFile: {password_file}
-    connector:
+",
+        port = site.ports.mysql,
+        user = account.user(),
+        password_file = site.secrets().file(account).display(),
+    )
+}
+
+/// What follows for the operator, who creates connectors. It does not know their password: the
+/// reference is resolved by Connect alone.
+fn connector(site: &Site) -> String {
+    format!(
+        "    connector:
       username: {debezium}
       password: \"${{directory:{connect_dir}:debezium-password}}\"
       serverIdBase: {SERVER_ID_BASE}
 ",
-        port = site.ports.mysql,
-        user = account.user(),
-        password_file = secrets.file(account).display(),
         debezium = Account::Debezium.user(),
-        connect_dir = secrets.connect_dir().display(),
+        connect_dir = site.secrets().connect_dir().display(),
     )
 }
