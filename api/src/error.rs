@@ -60,6 +60,8 @@ pub(crate) enum Error {
     UnknownDatabase(String),
     #[error("the database cannot be used at the moment")]
     Database(#[source] Box<mysql_async::Error>),
+    #[error("the database did not confirm the row, which may have been inserted or not")]
+    Unconfirmed(#[source] Option<Box<mysql_async::Error>>),
     #[error("the {0} did not answer in time")]
     Slow(&'static str),
     #[error("the request was not finished")]
@@ -114,6 +116,11 @@ impl Error {
                 "database-unavailable",
                 "The database is not available",
             ),
+            Self::Unconfirmed(_) => (
+                S::SERVICE_UNAVAILABLE,
+                "row-unconfirmed",
+                "The row may have been inserted",
+            ),
             Self::Slow(_) => (
                 S::SERVICE_UNAVAILABLE,
                 "timeout",
@@ -139,8 +146,12 @@ impl Error {
     /// What the client is told.
     pub(crate) fn problem(&self) -> Problem {
         let (status, name, title) = self.kind();
-        let again = status == StatusCode::SERVICE_UNAVAILABLE
-            || matches!(self, Self::NotReady { .. } | Self::Deleting(_));
+        let again = match self {
+            Self::NotReady { .. } | Self::Deleting(_) => true,
+            // Trying again could insert the row twice.
+            Self::Unconfirmed(_) => false,
+            _ => status == StatusCode::SERVICE_UNAVAILABLE,
+        };
         Problem {
             problem_type: format!("tag:gamecast.dev,2026:{name}"),
             title: title.into(),

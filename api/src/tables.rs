@@ -46,7 +46,8 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a value that MySQL refuses, [`Error::NotReady`] when the table or a
-    /// column is not there yet, others when MySQL cannot be used.
+    /// column is not there yet, [`Error::Unconfirmed`] when the answer to the statement was lost,
+    /// others when MySQL cannot be used.
     pub(crate) async fn insert(&self, id: &str, database: &str, row: Insert) -> Result<u64, Error> {
         let pool = self
             .0
@@ -73,24 +74,28 @@ impl Tables {
 
 /// What an insert failed with, before it is told to a client.
 enum Failure {
-    Slow,
+    /// There was no connection in time, and so no row.
+    NoConnection,
+    /// The answer to the statement did not come in time, or the connection broke first.
+    NoAnswer(Option<mysql_async::Error>),
     MySql(mysql_async::Error),
 }
 
 async fn insert(pool: Pool, row: Insert) -> Result<u64, Failure> {
     let mut conn = match timeout(CONNECT_TIMEOUT, pool.get_conn()).await {
         Ok(conn) => conn.map_err(Failure::MySql)?,
-        Err(_) => return Err(Failure::Slow),
+        Err(_) => return Err(Failure::NoConnection),
     };
     // An insert leaves no state behind on a connection; a reset would cost a round trip and the
     // prepared statements.
     conn.reset_connection(false);
     match timeout(STATEMENT_TIMEOUT, conn.exec_drop(row.sql, row.parameters)).await {
         Ok(Ok(())) => Ok(conn.last_insert_id().unwrap_or_default()),
+        Ok(Err(error)) if error.is_fatal() => Err(Failure::NoAnswer(Some(error))),
         Ok(Err(error)) => Err(Failure::MySql(error)),
         Err(_) => {
             abandon(conn);
-            Err(Failure::Slow)
+            Err(Failure::NoAnswer(None))
         }
     }
 }
@@ -102,7 +107,8 @@ fn abandon(conn: Conn) {
 
 fn refused(id: &str, failure: Failure) -> Error {
     match failure {
-        Failure::Slow => Error::Slow(DATABASE),
+        Failure::NoConnection => Error::Slow(DATABASE),
+        Failure::NoAnswer(error) => Error::Unconfirmed(error.map(Box::new)),
         Failure::MySql(mysql_async::Error::Server(error)) if MISSING.contains(&error.code) => {
             Error::NotReady {
                 id: id.into(),
@@ -193,6 +199,8 @@ mod tests {
     fn a_missing_table_is_not_ready_and_the_rest_unavailable() {
         let missing = answer(1146, "42S02", "Table 'gameodds.game_1' doesn't exist");
         assert_eq!(missing.problem().status, 409);
+        let lost = refused("1", Failure::NoAnswer(None)).problem();
+        assert_eq!((lost.status, lost.retry_after), (503, None));
         let denied = answer(1142, "42000", "INSERT command denied to user 'u'@'h'");
         let problem = denied.problem();
         assert_eq!(problem.status, 503);

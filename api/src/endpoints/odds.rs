@@ -28,7 +28,7 @@ use crate::view::takes_rows;
         (status = 404, description = "There is no such game", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The game has no table yet; try again", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "That is no game id, or no column can hold odds", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is not available, or did not confirm the row (row-unconfirmed)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn random(
@@ -67,7 +67,7 @@ pub(crate) async fn random(
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A column is not declared, or a value does not fit its column", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is not available", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is not available, or did not confirm the row (row-unconfirmed)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn given(
