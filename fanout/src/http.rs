@@ -78,7 +78,7 @@ impl Refusal {
             Self::NotFound => (StatusCode::NOT_FOUND, ""),
             Self::NotUpgrade => (
                 StatusCode::UPGRADE_REQUIRED,
-                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+                "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n",
             ),
             Self::Origin(_) => (StatusCode::FORBIDDEN, ""),
             _ => (StatusCode::BAD_REQUEST, ""),

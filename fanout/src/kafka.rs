@@ -37,6 +37,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if let KafkaError::PartitionEOF(_) = error {
+            return;
+        }
         self.metrics.kafka_error(error_name(&error));
         tracing::debug!(%error, reason, "error of the Kafka client");
     }

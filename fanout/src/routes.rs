@@ -87,10 +87,11 @@ impl RouteTable {
         (self.settle(touched, &key), rival)
     }
 
-    /// Decides anew which of `touched` are served: withdrawals first, so that no two are at once.
+    /// Decides anew which of `touched` are served. No two are at once: withdrawals come first, then
+    /// the changed route, which may make room for others.
     fn settle(&mut self, touched: HashSet<RouteKey>, changed: &RouteKey) -> Vec<Change> {
         let mut aged: Vec<_> = touched.into_iter().collect();
-        aged.sort_by_key(|key| self.routes.get(key).map(|entry| entry.age));
+        aged.sort_by_key(|key| (key != changed, self.routes.get(key).map(|e| e.age)));
         let mut withdrawn = Vec::new();
         let mut begun = Vec::new();
         for key in aged {
@@ -177,4 +178,111 @@ fn claims(route: &Route) -> impl Iterator<Item = String> {
     let topics = constant.into_iter().chain(fallback);
     let topics = topics.map(|topic| format!("t:{topic}"));
     topics.chain([format!("k:{}", route.topic())])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use route::Records;
+
+    use super::*;
+
+    fn key(name: &str) -> RouteKey {
+        format!("Game/default/{name}").parse().unwrap()
+    }
+
+    fn route(topic: &str, template: &str, x: Option<&str>, fallback: Option<&str>) -> Route {
+        let route = Route::new(topic, "e", template.parse().unwrap(), Records::Plain).unwrap();
+        let constants = x.map(|value| ("x".to_string(), value.to_string()));
+        let route = route.with_constants(BTreeMap::from_iter(constants));
+        match fallback {
+            Some(fallback) => route.unwrap().with_fallback(fallback.into()).unwrap(),
+            None => route.unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_older_of_two_overlapping_routes_is_served() {
+        let mut table = RouteTable::default();
+        let game = || Some(route("a", "games/{x}", Some("1"), None));
+        let all = || Some(route("b", "games/{x}", None, None));
+        let (changes, rival) = table.apply(key("game"), game(), (0, 0));
+        assert!(matches!(&changes[..], [Change::Serve(k, _)] if *k == key("game")));
+        assert_eq!(rival, None);
+        let (changes, rival) = table.apply(key("all"), all(), (1, 0));
+        assert_eq!((changes, rival), (vec![], Some(key("game"))));
+        let (changes, _) = table.apply(key("game"), None, (2, 0));
+        assert!(
+            matches!(&changes[..], [Change::Withdraw(a), Change::Serve(b, _)] if *a == key("game") && *b == key("all"))
+        );
+        // Written again it is the younger one.
+        let (changes, rival) = table.apply(key("game"), game(), (3, 0));
+        assert_eq!((changes, rival), (vec![], Some(key("all"))));
+        assert_eq!(table.served(), 1);
+    }
+
+    #[test]
+    fn one_kafka_topic_has_one_route() {
+        let mut table = RouteTable::default();
+        table.apply(key("a"), Some(route("k", "a", None, None)), (0, 0));
+        let (changes, rival) = table.apply(key("b"), Some(route("k", "b", None, None)), (1, 0));
+        assert_eq!((changes, rival), (vec![], Some(key("a"))));
+    }
+
+    proptest! {
+        /// Whatever came before: served is what has no older rival, and the changes add up to it.
+        #[test]
+        fn what_is_served_depends_on_the_newest_records_only(
+            steps in proptest::collection::vec(
+                (0_usize..5, proptest::option::of((0_usize..4, 0_usize..3, 0_usize..3, 0_usize..3))),
+                0..40,
+            ),
+        ) {
+            let mut table = RouteTable::default();
+            let mut newest: BTreeMap<RouteKey, (i64, Route)> = BTreeMap::new();
+            let mut served: BTreeMap<RouteKey, Arc<Route>> = BTreeMap::new();
+            for (offset, (name, body)) in (0..).zip(steps) {
+                let key = key(["a", "b", "c", "d", "e"][name]);
+                let route = body.map(|(topic, template, x, fallback)| route(
+                    ["k0", "k1", "k2", "k3"][topic],
+                    ["t/{x}", "t/{x}", "{x}/u"][template],
+                    [Some("1"), Some("2"), None][x],
+                    [None, Some("t/1"), Some("lost")][fallback],
+                ));
+                newest.remove(&key);
+                if let Some(route) = &route {
+                    newest.insert(key.clone(), (offset, route.clone()));
+                }
+                for change in table.apply(key, route, (offset, 0)).0 {
+                    match change {
+                        Change::Serve(key, route) => {
+                            served.insert(key, route);
+                        }
+                        Change::Withdraw(key) => {
+                            prop_assert!(served.remove(&key).is_some());
+                        }
+                    }
+                    for (a, route) in &served {
+                        let other = served.iter().filter(|(b, _)| *b != a);
+                        for (_, other) in other {
+                            prop_assert!(!route.overlaps(other) && route.topic() != other.topic());
+                        }
+                    }
+                }
+                prop_assert_eq!(table.served(), served.len());
+                for (key, (age, route)) in &newest {
+                    let rival = newest.iter().any(|(k, (a, r))| {
+                        k != key && a < age && (r.overlaps(route) || r.topic() == route.topic())
+                    });
+                    prop_assert_eq!(served.contains_key(key), !rival);
+                    if let Some(serving) = served.get(key) {
+                        prop_assert_eq!(&**serving, route);
+                    }
+                }
+                prop_assert!(served.keys().all(|key| newest.contains_key(key)));
+            }
+        }
+    }
 }

@@ -191,7 +191,7 @@ fn remove(node: &mut Node, levels: &[&str], client: ClientId) -> bool {
 #[derive(Debug, Default)]
 struct Entries {
     list: Vec<Entry>,
-    positions: Option<Box<HashMap<ClientId, u32>>>,
+    positions: Option<HashMap<ClientId, u32>>,
 }
 
 /// From this many subscribers on, their positions are looked up rather than searched for.
@@ -219,7 +219,7 @@ impl Entries {
             positions.insert(entry.client, position);
         } else if self.list.len() > LONG {
             let positions = (0..).zip(&self.list).map(|(at, entry)| (entry.client, at));
-            self.positions = Some(Box::new(positions.collect()));
+            self.positions = Some(positions.collect());
         }
         true
     }

@@ -1,1 +1,256 @@
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use route::Records;
+
+use super::*;
+use crate::hub::Position;
+use crate::record::Source;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+fn game(epoch: &str) -> Route {
+    let template = "games/{game_id}".parse().unwrap();
+    let route = Route::new("k", epoch, template, Records::Debezium).unwrap();
+    let constants = BTreeMap::from([("game_id".into(), "1".into())]);
+    route.with_constants(constants).unwrap()
+}
+
+fn named(name: &str) -> Route {
+    game("e1").with_initial(serde_json::json!({"game_id": "1", "name": name}))
+}
+
+fn key() -> RouteKey {
+    "Game/default/1".parse().unwrap()
+}
+
+/// Topics, and what they want done, in short.
+struct Case {
+    topics: Topics,
+    now: Instant,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            topics: Topics::new(GRACE, 1000),
+            now: Instant::now(),
+        }
+    }
+
+    fn does(&mut self, act: impl FnOnce(&mut Topics, Instant, &mut Vec<Effect>)) -> Vec<String> {
+        let mut effects = Vec::new();
+        act(&mut self.topics, self.now, &mut effects);
+        effects.iter().map(describe).collect()
+    }
+
+    fn serve(&mut self, route: Route) -> Vec<String> {
+        let change = Change::Serve(key(), Arc::new(route));
+        self.does(|topics, _, effects| topics.change(change, true, effects))
+    }
+
+    fn interest(&mut self, interest: Interest) -> Vec<String> {
+        self.does(|topics, now, effects| topics.interest(interest, now, effects))
+    }
+
+    fn first(&mut self, filter: &str) -> Vec<String> {
+        self.interest(Interest::First(filter.parse().unwrap()))
+    }
+
+    fn last(&mut self, filter: &str) -> Vec<String> {
+        self.interest(Interest::Last(filter.parse().unwrap()))
+    }
+
+    fn loaded(&mut self, id: u64, next: i64, offsets: &[i64]) -> Vec<String> {
+        let messages = offsets.iter().map(|offset| {
+            let position = Position {
+                route: RouteId(id),
+                partition: 0,
+                offset: *offset,
+            };
+            let payload = Bytes::from_static(b"{}");
+            Arc::new(Message::new("games/1", payload, Bytes::new(), position, 0))
+        });
+        let loaded = Loaded {
+            partitions: vec![Partition {
+                number: 0,
+                next,
+                repeats: Repeats::default(),
+            }],
+            messages: messages.collect(),
+        };
+        self.does(|topics, _, effects| topics.loaded(RouteId(id), loaded, effects))
+    }
+
+    fn record(&mut self, offset: i64, value: &str) -> Vec<String> {
+        let record = Record {
+            partition: 0,
+            offset,
+            timestamp: 0,
+            key: None,
+            value: Some(value.as_bytes()),
+            source: Source::default(),
+        };
+        self.does(|topics, _, effects| {
+            topics.record("k", &record, effects);
+        })
+    }
+
+    fn audited(&mut self, partitions: usize, range: Option<(i64, i64, i64)>) -> Vec<String> {
+        let ranges = range.map(|(asked, low, high)| (0, asked, low, high));
+        let finding = Finding {
+            route: RouteId(0),
+            partitions,
+            ranges: ranges.into_iter().collect(),
+        };
+        self.does(|topics, _, effects| {
+            topics.audited(&[finding], effects);
+        })
+    }
+
+    fn tick(&mut self, after: Duration) -> Vec<String> {
+        self.now += after;
+        self.does(|topics, now, effects| topics.tick(now, effects))
+    }
+}
+
+fn describe(effect: &Effect) -> String {
+    match effect {
+        Effect::Load(load) => {
+            let id = load.reader.id().0;
+            let seam = if load.from_start { " from start" } else { "" };
+            match load.delay.as_millis() {
+                0 => format!("load {id}{seam}"),
+                delay => format!("load {id} after {delay}{seam}"),
+            }
+        }
+        Effect::Assign { partitions, .. } => format!("assign {partitions:?}"),
+        Effect::Unassign { partitions, .. } => format!("unassign {partitions:?}"),
+        Effect::Emit(Event::Record(message)) => format!("record {}", message.position().offset),
+        Effect::Emit(Event::Loaded { messages, .. }) => {
+            let offsets = messages.iter().map(|m| match m.is_initial() {
+                true => String::from_utf8_lossy(m.payload()).into_owned(),
+                false => m.position().offset.to_string(),
+            });
+            format!("loaded {:?}", offsets.collect::<Vec<_>>())
+        }
+        Effect::Emit(Event::Dropped { .. }) => "dropped".into(),
+        Effect::Emit(other) => format!("{other:?}"),
+    }
+}
+
+const VALUE: &str = r#"{"game_id":"1"}"#;
+
+/// A case whose route is live from offset 5 on.
+fn live() -> Case {
+    let mut case = Case::new();
+    case.first("games/+");
+    case.serve(game("e1"));
+    case.loaded(0, 5, &[4]);
+    case
+}
+
+#[test]
+fn a_topic_is_consumed_only_while_somebody_wants_it() {
+    let mut case = Case::new();
+    assert_eq!(case.serve(game("e1")), [""; 0]);
+    assert_eq!(case.first("feeds/#"), [""; 0]);
+    assert_eq!(case.first("games/+"), ["load 0"]);
+    assert_eq!(case.first("games/1"), [""; 0]);
+    assert_eq!(
+        case.loaded(0, 5, &[4]),
+        [r#"loaded ["4"]"#, "assign [(0, 5)]"]
+    );
+    assert_eq!(case.loaded(0, 5, &[4]), [""; 0]);
+    assert_eq!(case.record(5, VALUE), ["record 5"]);
+    assert_eq!(case.record(5, VALUE), [""; 0]);
+    assert_eq!(case.last("games/+"), [""; 0]);
+    assert_eq!(case.tick(GRACE * 2), [""; 0]);
+    assert_eq!(case.last("games/1"), [""; 0]);
+    assert_eq!(case.tick(GRACE / 2), [""; 0]);
+    assert_eq!(case.first("games/1"), [""; 0]);
+    assert_eq!(case.tick(GRACE), [""; 0]);
+    assert_eq!(case.last("games/1"), [""; 0]);
+    assert_eq!(case.tick(GRACE), ["unassign [0]", "dropped"]);
+    assert_eq!(case.record(6, VALUE), [""; 0]);
+    assert_eq!(case.first("games/1"), ["load 0"]);
+}
+
+#[test]
+fn a_route_that_appears_is_read_from_its_start() {
+    let mut case = Case::new();
+    case.first("#");
+    assert_eq!(case.serve(game("e1")), ["load 0 from start"]);
+    case.does(|topics, _, effects| topics.failed(RouteId(0), effects));
+    case.loaded(0, 5, &[]);
+    assert_eq!(case.audited(0, None)[1..], ["load 0 after 100"]);
+}
+
+#[test]
+fn failures_are_followed_by_ever_later_attempts() {
+    let mut case = Case::new();
+    case.serve(game("e1"));
+    case.first("#");
+    for delay in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        let effects = case.does(|topics, _, effects| topics.failed(RouteId(0), effects));
+        assert_eq!(effects, [format!("load 0 after {delay}")]);
+    }
+    case.loaded(0, 0, &[]);
+    case.last("#");
+    case.tick(GRACE);
+    assert_eq!(case.first("#"), ["load 0"]);
+}
+
+#[test]
+fn the_initial_value_is_shown_until_there_is_a_record() {
+    let a = r#"loaded ["{\"game_id\":\"1\",\"name\":\"A\"}"]"#;
+    let b = r#"loaded ["{\"game_id\":\"1\",\"name\":\"B\"}"]"#;
+    let mut case = Case::new();
+    case.first("#");
+    case.serve(named("A"));
+    assert_eq!(case.loaded(0, 0, &[]), [a, "assign [(0, 0)]"]);
+    assert_eq!(case.serve(named("B")), [b]);
+    assert_eq!(case.record(0, "not a record"), [""; 0]);
+    assert_eq!(case.serve(named("A")), [a]);
+    assert_eq!(case.record(1, VALUE), ["record 1"]);
+    assert_eq!(case.serve(named("B")), [""; 0]);
+}
+
+#[test]
+fn a_new_epoch_begins_from_scratch_and_a_withdrawn_route_ends() {
+    let mut case = live();
+    assert_eq!(
+        case.serve(game("e2")),
+        ["unassign [0]", "dropped", "load 1 from start"]
+    );
+    // What was read of the old life comes too late.
+    assert_eq!(case.loaded(0, 9, &[8]), [""; 0]);
+    assert_eq!(
+        case.loaded(1, 1, &[0]),
+        [r#"loaded ["0"]"#, "assign [(0, 1)]"]
+    );
+    let withdraw = Change::Withdraw(key());
+    let effects = case.does(|topics, _, effects| topics.change(withdraw, true, effects));
+    assert_eq!(effects, ["unassign [0]", "dropped"]);
+    assert_eq!(case.last("games/+"), [""; 0]);
+}
+
+#[test]
+fn an_audit_finds_what_has_changed_behind_the_consumers_back() {
+    for (partitions, range) in [
+        (0, None),                // deleted
+        (2, Some((5, 0, 5))),     // grown
+        (1, Some((5, 0, 3))),     // recreated
+        (1, Some((5, 100, 200))), // out of range
+    ] {
+        let effects = live().audited(partitions, range);
+        assert_eq!(effects, ["unassign [0]", "load 0 after 100"]);
+    }
+    // The consumer has gone on, and so has the topic, while the audit was under way.
+    let mut case = live();
+    for offset in 5..9 {
+        case.record(offset, VALUE);
+    }
+    assert_eq!(case.audited(1, Some((5, 7, 8))), [""; 0]);
+    assert_eq!(case.topics.watches()[0].next, 9);
+}

@@ -1,0 +1,158 @@
+//! `/mqtt` over real sockets. The packets are written out: they are what the standard says.
+
+mod support;
+
+use bytes::Bytes;
+use fanout::hub::{Event, RouteId};
+use support::{Client, Harness, settings};
+
+const CONNECT_V3: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
+const CONNECT_V5: &[u8] = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c";
+
+async fn open(harness: &Harness, connect: &'static [u8]) -> Client {
+    let mut client = harness.mqtt().await;
+    client.say(Bytes::from_static(connect)).await;
+    let connack = client.packet().await;
+    assert_eq!(connack[0], 0x20);
+    assert_eq!(connack[3], 0, "refused: {connack:?}");
+    client
+}
+
+async fn say(client: &mut Client, packet: &'static [u8]) {
+    client.say(Bytes::from_static(packet)).await;
+}
+
+#[tokio::test]
+async fn retained_values_come_behind_suback_and_then_the_stream() {
+    let harness = Harness::start(settings()).await;
+    harness.publish("a/1", "1").await;
+
+    let mut v3 = open(&harness, CONNECT_V3).await;
+    say(&mut v3, b"\x82\x08\x00\x01\x00\x03a/+\x02").await;
+    assert_eq!(v3.packet().await[..], *b"\x90\x03\x00\x01\x00");
+    assert_eq!(v3.packet().await[..], *b"\x31\x06\x00\x03a/11");
+
+    // Subscription Identifier 5.
+    let mut v5 = open(&harness, CONNECT_V5).await;
+    say(&mut v5, b"\x82\x0b\x00\x01\x02\x0b\x05\x00\x03a/+\x00").await;
+    assert_eq!(v5.packet().await[..], *b"\x90\x04\x00\x01\x00\x00");
+    assert_eq!(v5.packet().await[..], *b"\x31\x09\x00\x03a/1\x02\x0b\x051");
+
+    harness.publish("a/1", "2").await;
+    assert_eq!(v3.packet().await[..], *b"\x30\x06\x00\x03a/12");
+    assert_eq!(v5.packet().await[..], *b"\x30\x09\x00\x03a/1\x02\x0b\x052");
+}
+
+#[tokio::test]
+async fn a_message_carries_the_identifiers_of_all_matching_subscriptions() {
+    let harness = Harness::start(settings()).await;
+    let mut client = open(&harness, CONNECT_V5).await;
+    say(&mut client, b"\x82\x09\x00\x01\x02\x0b\x05\x00\x01#\x00").await;
+    client.packet().await;
+    // Retain As Published, and no retained messages.
+    say(&mut client, b"\x82\x09\x00\x02\x02\x0b\x06\x00\x01a\x28").await;
+    client.packet().await;
+    harness.publish("a", "1").await;
+    let packet = client.packet().await;
+    assert_eq!(packet[..7], *b"\x31\x09\x00\x01a\x04\x0b");
+    let mut identifiers = [packet[7], packet[9]];
+    identifiers.sort_unstable();
+    assert_eq!(identifiers, [5, 6]);
+    say(&mut client, b"\xc0\x00").await;
+    assert_eq!(client.packet().await[..], *b"\xd0\x00");
+}
+
+#[tokio::test]
+async fn retain_handling_2_gets_no_value_that_is_loaded_later() {
+    let harness = Harness::start(settings()).await;
+    let mut client = open(&harness, CONNECT_V5).await;
+    say(&mut client, b"\x82\x07\x00\x01\x00\x00\x01a\x20").await;
+    client.packet().await;
+    let messages = vec![harness.message("a", "1")];
+    let route = RouteId(1);
+    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.publish("a", "2").await;
+    assert_eq!(client.packet().await[..], *b"\x30\x05\x00\x01a\x002");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_client_takes_is_not_sent() {
+    let harness = Harness::start(settings()).await;
+    // Maximum Packet Size 20.
+    let connect = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x05\x27\x00\x00\x00\x14\x00\x01c";
+    let mut client = harness.mqtt().await;
+    client.say(Bytes::from_static(connect)).await;
+    // Its CONNACK would be larger too.
+    say(&mut client, b"\x82\x07\x00\x01\x00\x00\x01a\x00").await;
+    assert_eq!(client.packet().await[0], 0x90);
+    harness
+        .publish("a", &format!("\"{}\"", "x".repeat(20)))
+        .await;
+    harness.publish("a", "1").await;
+    assert_eq!(client.packet().await[..], *b"\x30\x05\x00\x01a\x001");
+}
+
+#[tokio::test]
+async fn a_silent_client_is_disconnected() {
+    let harness = Harness::start(settings()).await;
+    // Keep alive of one second.
+    let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x01\x00\x00\x01c";
+    let mut client = open(&harness, connect).await;
+    assert_eq!(client.packet().await[..], *b"\xe0\x01\x8d");
+    assert_eq!(client.close_code().await, 4003);
+
+    let mut client = harness.mqtt().await;
+    assert_eq!(client.close_code().await, 4002);
+}
+
+#[tokio::test]
+async fn what_a_client_must_not_do_has_its_code() {
+    let harness = Harness::start(settings()).await;
+    for (packet, reason, code) in [
+        (&b"\x30\x04\x00\x01ax"[..], 0x87, 4012),
+        (CONNECT_V5, 0x82, 4011),
+        (b"\x82\x02\x00\x01", 0x81, 4010),
+    ] {
+        let mut client = open(&harness, CONNECT_V5).await;
+        say(&mut client, packet).await;
+        assert_eq!(client.packet().await[..], [0xE0, 1, reason]);
+        assert_eq!(client.close_code().await, code);
+    }
+    let mut client = open(&harness, CONNECT_V3).await;
+    say(&mut client, b"\x30\x04\x00\x01ax").await;
+    assert_eq!(client.close_code().await, 4012);
+
+    let mut client = open(&harness, CONNECT_V5).await;
+    client.say("text").await;
+    assert_eq!(client.packet().await[..], *b"\xe0\x01\x81");
+    assert_eq!(client.close_code().await, 1003);
+
+    let mut client = harness.mqtt().await;
+    say(&mut client, b"\xc0\x00").await;
+    assert_eq!(client.close_code().await, 4011);
+}
+
+#[tokio::test]
+async fn a_refused_connect_is_answered_before_the_close() {
+    let harness = Harness::start(settings()).await;
+    let mut client = harness.mqtt().await;
+    // With a Will.
+    let connect = b"\x10\x12\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x00\x00\x01t\x00\x00";
+    let connect = [&[0x10, connect.len() as u8 - 2], &connect[2..]].concat();
+    client.say(Bytes::from(connect)).await;
+    assert_eq!(client.packet().await[..], *b"\x20\x03\x00\x87\x00");
+    assert_eq!(client.close_code().await, 4013);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_says_so() {
+    let harness = Harness::start(settings()).await;
+    let mut v3 = open(&harness, CONNECT_V3).await;
+    let mut v5 = open(&harness, CONNECT_V5).await;
+    harness.shutdown.cancel();
+    assert_eq!(v5.packet().await[..], *b"\xe0\x01\x8b");
+    assert_eq!(v5.close_code().await, 1012);
+    assert_eq!(v3.close_code().await, 1012);
+    drop((v3, v5));
+    harness.ended.await.unwrap();
+}

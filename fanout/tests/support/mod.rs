@@ -1,0 +1,158 @@
+//! A server whose hub the test feeds by hand: real sockets, no Kafka.
+
+// Each test file uses its own part of this.
+#![allow(dead_code)]
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanout::hub::{Event, Interest, Message, Position, RouteId};
+use fanout::metrics::Metrics;
+use fanout::server::{Feed, Limits, Server, Settings};
+use futures::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Harness {
+    pub(crate) address: SocketAddr,
+    pub(crate) interest: mpsc::UnboundedReceiver<Interest>,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) ended: JoinHandle<()>,
+    feeds: Vec<Feed>,
+    offset: AtomicI64,
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        workers: NonZeroUsize::new(2).unwrap(),
+        origins: vec!["https://odds.example".parse().unwrap()],
+        limits: Limits {
+            outbox_bytes: 64 * 1024,
+            message_bytes: 4096,
+            subscriptions: 3,
+            handshake: Duration::from_millis(500),
+        },
+    }
+}
+
+impl Harness {
+    pub(crate) async fn start(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Metrics::default();
+        let shutdown = CancellationToken::new();
+        let (tell, interest) = mpsc::unbounded_channel();
+        let (server, feeds) = Server::start(&settings, &metrics, &tell, &shutdown).unwrap();
+        let ended = tokio::spawn(server.run(listener, shutdown.clone()));
+        Self {
+            address,
+            interest,
+            metrics,
+            shutdown,
+            ended,
+            feeds,
+            offset: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn message(&self, topic: &str, payload: &str) -> Arc<Message> {
+        let position = Position {
+            route: RouteId(1),
+            partition: 0,
+            offset: self.offset.fetch_add(1, Ordering::Relaxed),
+        };
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        Arc::new(Message::new(topic, payload, Bytes::new(), position, 0))
+    }
+
+    pub(crate) async fn send(&self, events: Vec<Event>) {
+        let batch: Arc<[Event]> = events.into();
+        for feed in &self.feeds {
+            feed.send(batch.clone()).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn publish(&self, topic: &str, payload: &str) {
+        self.send(vec![Event::Record(self.message(topic, payload))])
+            .await;
+    }
+
+    /// The next thing a worker tells of its subscribers.
+    pub(crate) async fn interest(&mut self) -> Interest {
+        timeout(PATIENCE, self.interest.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Client {
+        Client::connect(&format!("ws://{}{path}", self.address), None).await
+    }
+
+    pub(crate) async fn mqtt(&self) -> Client {
+        Client::connect(&format!("ws://{}/mqtt", self.address), Some("mqtt")).await
+    }
+}
+
+pub(crate) struct Client(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Client {
+    async fn connect(url: &str, subprotocol: Option<&str>) -> Self {
+        let mut request = url.into_client_request().unwrap();
+        if let Some(subprotocol) = subprotocol {
+            let value = subprotocol.parse().unwrap();
+            request
+                .headers_mut()
+                .insert("sec-websocket-protocol", value);
+        }
+        Self(connect_async(request).await.unwrap().0)
+    }
+
+    pub(crate) async fn say(&mut self, frame: impl Into<Frame>) {
+        self.0.send(frame.into()).await.unwrap();
+    }
+
+    pub(crate) async fn frame(&mut self) -> Option<Result<Frame, Error>> {
+        timeout(PATIENCE, self.0.next()).await.expect("no frame")
+    }
+
+    /// The next JSON message.
+    pub(crate) async fn json(&mut self) -> Value {
+        match self.frame().await {
+            Some(Ok(Frame::Text(text))) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next MQTT packet.
+    pub(crate) async fn packet(&mut self) -> Bytes {
+        match self.frame().await {
+            Some(Ok(Frame::Binary(bytes))) => bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The code of the Close frame that must come next.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        match self.frame().await {
+            Some(Ok(Frame::Close(Some(CloseFrame { code, .. })))) => code.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
