@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Gamecast whole: its programs as processes, on the real servers.
+//!
+//! ```text
+//!   World --+-- devstack::Stack      MySQL, Kafka, Connect, the Kubernetes API
+//!           +-- Program x 4          operator, two fanouts, api: the built binaries
+//!           +-- Kubectl              what a user types
+//!   clients: JsonClient (/ws), MqttJs (/mqtt, MQTT.js in Node), Page (Chromium)
+//!        each fills an Inbox, on which a test awaits what must come
+//! ```
+//!
+//! Everything awaits conditions with a limit ([`patience`]); nothing sleeps for a guessed time.
+
+pub mod games;
+mod inbox;
+mod json_client;
+pub mod kafka;
+mod kubectl;
+mod mqtt_js;
+mod node;
+mod page;
+pub mod patience;
+mod program;
+mod world;
+
+pub use inbox::{Inbox, Message};
+pub use json_client::JsonClient;
+pub use kubectl::Kubectl;
+pub use mqtt_js::MqttJs;
+pub use page::Page;
+pub use program::Program;
+pub use world::{Fanout, World, artifacts};

@@ -1,0 +1,94 @@
+# The one door: `make` lists what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO := cargo
+STACK := .devstack
+export GAMECAST_DIST ?= $(CURDIR)/$(STACK)/dist
+
+##@ Try it
+
+.PHONY: demo
+demo: release web ## Start everything with live odds and print the page's URL
+	demo/up
+
+.PHONY: down
+down: ## Stop what `make demo` started; data stays in .devstack
+	demo/down
+
+##@ Build
+
+.PHONY: build
+build: ## Build all programs for debugging
+	$(CARGO) build --workspace --locked
+
+.PHONY: release
+release: ## Build the programs for use
+	$(CARGO) build --release --locked -p operator -p fanout -p api -p devstack
+
+.PHONY: web
+web: web/dist/index.html ## Build the page
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
+web/dist/index.html: web/node_modules/.package-lock.json $(shell find web/src web/public web/index.html web/vite.config.ts -type f 2>/dev/null)
+	cd web && npm run build
+	touch $@
+
+.PHONY: crds
+crds: ## Write the custom resource definitions again
+	-$(CARGO) test -q -p crds --test generated
+	$(CARGO) test -q -p crds --test generated
+
+##@ Check
+
+.PHONY: test
+test: lint test-unit test-web e2e ## Everything: lints, unit tests, the page, the real servers
+
+.PHONY: lint
+lint: ## Formatting, clippy, the architecture's dependency rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	./lint/architecture
+
+.PHONY: test-unit
+test-unit: ## Tests that need no server
+	$(CARGO) test --workspace --exclude e2e --exclude devstack --locked
+
+.PHONY: test-web
+test-web: web/node_modules/.package-lock.json ## Types, lints and tests of the page
+	cd web && npm run check && npm test
+
+.PHONY: e2e
+e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Connect, Kubernetes, Chromium
+	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) test --locked -p devstack
+	$(CARGO) test --locked -p e2e -- $(TESTS)
+
+.PHONY: e2e-node
+e2e-node: e2e/node/node_modules/.package-lock.json
+
+e2e/node/node_modules/.package-lock.json: e2e/node/package-lock.json
+	cd e2e/node && npm ci --no-audit --no-fund
+	touch $@
+
+.PHONY: browser
+browser:
+	./e2e/browser
+
+.PHONY: deny
+deny: ## Licences and sources of what is built in (needs cargo-deny)
+	cargo-deny --offline check licenses bans sources
+
+.PHONY: bench-pipeline
+bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in figures
+	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) run --release --locked -p bench --bin pipeline
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

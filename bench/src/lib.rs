@@ -1,0 +1,12 @@
+//! Benchmarks on the real servers: figures for people, never a test's verdict.
+//!
+//! ```text
+//!   bin/pipeline --> delivery    COMMIT -> Kafka -> WebSocket, row by row
+//!                --> readiness   apply -> Ready, one game and many
+//!                --> stages      where the operator spent that time, from its metrics
+//! ```
+
+pub mod delivery;
+pub mod quantiles;
+pub mod readiness;
+pub mod stages;

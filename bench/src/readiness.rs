@@ -1,0 +1,94 @@
+//! How long an applied Game takes to become Ready.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use crds::{Game, GameSpec};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::api::{Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Config};
+
+use e2e::World;
+
+/// How long all games together may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Requests to the API server under way at once.
+const CONCURRENCY: usize = 16;
+
+/// What was measured of games that were applied at once.
+#[derive(Debug)]
+pub struct Readiness {
+    /// From the first apply to the last Ready.
+    pub all: Duration,
+    /// Of each game, from its apply to its Ready.
+    pub each: Vec<Duration>,
+}
+
+/// A client of the stack's API server.
+pub async fn client(world: &World) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(&world.stack.endpoints().kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Applies games `names` side by side and watches until all are Ready.
+pub async fn measure(client: &Client, names: &[String]) -> Result<Readiness> {
+    let api: Api<Game> = Api::default_namespaced(client.clone());
+    let mut games = watcher(api.clone(), watcher::Config::default())
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    let start = Instant::now();
+    let applying = async {
+        stream::iter(names)
+            .map(|name| {
+                let api = &api;
+                async move {
+                    let game = Game::new(name, GameSpec::default());
+                    let at = Instant::now();
+                    let params = PatchParams::apply("bench");
+                    api.patch(name, &params, &Patch::Apply(game)).await?;
+                    anyhow::Ok((name.clone(), at))
+                }
+            })
+            .buffer_unordered(CONCURRENCY)
+            .try_collect::<BTreeMap<String, Instant>>()
+            .await
+    };
+    let watching = async {
+        let mut ready: BTreeMap<String, Instant> = BTreeMap::new();
+        while ready.len() < names.len() {
+            let game = games.try_next().await?.context("the watch ended")?;
+            let name = game.metadata.name.clone().unwrap_or_default();
+            if names.contains(&name) && is_ready(&game) {
+                ready.entry(name).or_insert_with(Instant::now);
+            }
+        }
+        anyhow::Ok(ready)
+    };
+    let both = async { futures::try_join!(applying, watching) };
+    let Ok(both) = tokio::time::timeout(LIMIT, both).await else {
+        bail!("not all of {} games were Ready within {LIMIT:?}", names.len());
+    };
+    let (applied, ready) = both?;
+    let last = ready.values().max().copied().unwrap_or(start);
+    let each = names.iter().filter_map(|name| Some(*ready.get(name)? - *applied.get(name)?));
+    Ok(Readiness {
+        all: last - start,
+        each: each.collect(),
+    })
+}
+
+fn is_ready(game: &Game) -> bool {
+    let status = game.status.as_ref();
+    status.is_some_and(|status| {
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })
+}

@@ -1,0 +1,112 @@
+//! Games and their rows, as users and writers make them.
+
+use anyhow::{Context, Result};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Pool};
+use serde_json::{Value, json};
+
+use crate::patience::{LIMIT, until};
+use crate::world::World;
+
+/// The manifest of the game `id` with the fields of `spec`.
+pub fn game(id: &str, spec: Value) -> String {
+    json!({
+        "apiVersion": "gamecast.dev/v1alpha1",
+        "kind": "Game",
+        "metadata": { "name": id },
+        "spec": spec,
+    })
+    .to_string()
+}
+
+/// The manifest of the feed `name` with the fields of `spec`.
+pub fn feed(name: &str, spec: Value) -> String {
+    json!({
+        "apiVersion": "gamecast.dev/v1alpha1",
+        "kind": "Feed",
+        "metadata": { "name": name },
+        "spec": spec,
+    })
+    .to_string()
+}
+
+/// The topic that subscribers see of the game `id`.
+pub fn topic(id: &str) -> String {
+    format!("games/{id}")
+}
+
+impl World {
+    /// Applies the game `id` and waits until it is Ready, as a user does it.
+    pub async fn ready_game(&self, id: &str, spec: Value) -> Result<()> {
+        self.kubectl.apply(&game(id, spec)).await?;
+        self.await_ready(&format!("game/{id}")).await
+    }
+
+    /// `kubectl wait --for=condition=Ready`.
+    pub async fn await_ready(&self, object: &str) -> Result<()> {
+        let limit = LIMIT.as_secs();
+        let wait = format!("wait --for=condition=Ready {object} --timeout={limit}s");
+        if let Err(error) = self.kubectl.run(&wait).await {
+            let status = format!("get {object} -o jsonpath={{.status}}");
+            let status = self.kubectl.run(&status).await.unwrap_or_default();
+            return Err(error.context(status));
+        }
+        Ok(())
+    }
+
+    /// The condition `kind` of an object, once `wanted` is true for it.
+    pub async fn condition(
+        &self,
+        object: &str,
+        kind: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        until(&format!("{kind} of {object}"), async || {
+            let found = self.kubectl.get(object).await?;
+            let conditions = found["status"]["conditions"].as_array().cloned();
+            let condition = conditions
+                .unwrap_or_default()
+                .into_iter()
+                .find(|condition| condition["type"] == kind)
+                .with_context(|| format!("no such condition in {}", found["status"]))?;
+            anyhow::ensure!(wanted(&condition), "it is {condition}");
+            Ok(condition)
+        })
+        .await
+    }
+
+    /// Deletes an object and waits until it is gone.
+    pub async fn delete(&self, object: &str) -> Result<()> {
+        let limit = LIMIT.as_secs();
+        let delete = format!("delete {object} --wait=true --timeout={limit}s");
+        self.kubectl.run(&delete).await.map(drop)
+    }
+
+    /// Deletes games with all they have, so that they do not burden what is tested next.
+    pub async fn discard(&self, ids: &[&str]) -> Result<()> {
+        for id in ids {
+            let patch = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+            self.kubectl
+                .run(&format!("patch game/{id} --type=merge -p {patch}"))
+                .await?;
+        }
+        let names: Vec<String> = ids.iter().map(|id| format!("game/{id}")).collect();
+        self.delete(&names.join(" ")).await
+    }
+}
+
+/// A connection to the games' schema, once MySQL takes one.
+pub async fn connect(pool: &Pool) -> Result<Conn> {
+    until("a connection to MySQL", async || Ok(pool.get_conn().await?)).await
+}
+
+/// Inserts `count` rows, each in a transaction of its own, with odd1 counting from `first`.
+pub async fn insert(conn: &mut Conn, table: &str, first: usize, count: usize) -> Result<()> {
+    let statement = conn
+        .prep(format!("INSERT INTO `{table}` (odd1, odd2) VALUES (?, ?)"))
+        .await?;
+    for n in first..first + count {
+        conn.exec_drop(&statement, (n.to_string(), "0.5")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! A client of `/ws`.
+
+use anyhow::{Context, Result};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::inbox::Inbox;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection to `/ws` and what came over it. Closed when dropped.
+pub struct JsonClient {
+    /// What was received.
+    pub inbox: Inbox,
+    sink: SplitSink<Socket, Frame>,
+    reader: JoinHandle<()>,
+}
+
+impl JsonClient {
+    /// Connects to `url`, `ws://127.0.0.1:8081/ws?topics=…`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let (socket, _) = connect_async(url)
+            .await
+            .with_context(|| format!("failed to connect to {url}"))?;
+        let (sink, stream) = socket.split();
+        let inbox = Inbox::default();
+        let reader = tokio::spawn(read(stream, inbox.clone()));
+        Ok(Self {
+            inbox,
+            sink,
+            reader,
+        })
+    }
+
+    /// Subscribes and awaits the acknowledgement.
+    pub async fn subscribe(&mut self, filters: &[&str]) -> Result<()> {
+        self.send(&json!({ "subscribe": filters }).to_string()).await?;
+        self.inbox
+            .find_event("the acknowledgement", |event| {
+                event.get("subscribed") == Some(&json!(filters))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Sends a text frame.
+    pub async fn send(&mut self, text: &str) -> Result<()> {
+        Ok(self.sink.send(Frame::text(text)).await?)
+    }
+
+    /// Sends any frame.
+    pub async fn send_frame(&mut self, frame: Frame) -> Result<()> {
+        Ok(self.sink.send(frame).await?)
+    }
+}
+
+impl Drop for JsonClient {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+async fn read(mut stream: SplitStream<Socket>, inbox: Inbox) {
+    let why = loop {
+        match stream.next().await {
+            None => break "end of stream".to_owned(),
+            Some(Err(error)) => break error.to_string(),
+            Some(Ok(Frame::Close(close))) => break format!("{close:?}"),
+            Some(Ok(Frame::Text(text))) => match serde_json::from_str::<Value>(&text) {
+                Ok(mut frame) => match frame.get("topic").and_then(Value::as_str) {
+                    Some(topic) => {
+                        let topic = topic.to_owned();
+                        let retain = frame.get("retain") == Some(&Value::Bool(true));
+                        inbox.message(&topic, retain, frame["payload"].take());
+                    }
+                    None => inbox.event(frame),
+                },
+                Err(error) => break format!("not JSON: {error}: {text}"),
+            },
+            Some(Ok(_)) => {}
+        }
+    };
+    inbox.end(why);
+}

@@ -1,0 +1,139 @@
+//! What Kafka holds, read beside Gamecast.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::patience::LIMIT;
+
+/// A record of partition 0.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The key's text.
+    pub key: Option<String>,
+    /// The value's JSON, or none for a record without value.
+    pub value: Option<Value>,
+    /// The headers as text.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Record {
+    /// The text of the header `name`.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers.find(|(key, _)| key == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// Kafka at `bootstrap`.
+#[derive(Clone)]
+pub struct Kafka {
+    config: ClientConfig,
+}
+
+impl Kafka {
+    /// A client for the brokers at `bootstrap`, `127.0.0.1:29092`.
+    pub fn new(bootstrap: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap);
+        Self { config }
+    }
+
+    /// All records that partition 0 of `topic` holds now.
+    pub async fn records(&self, topic: &str) -> Result<Vec<Record>> {
+        let (config, topic) = (self.config.clone(), topic.to_owned());
+        tokio::task::spawn_blocking(move || read(config, &topic)).await?
+    }
+
+    /// Appends a record to `topic` and waits until Kafka has it.
+    pub async fn produce(&self, topic: &str, key: &str, value: &[u8]) -> Result<()> {
+        self.send(topic, FutureRecord::to(topic).key(key).payload(value))
+            .await
+    }
+
+    /// Appends a record without value, which removes `key` from a compacted topic.
+    pub async fn tombstone(&self, topic: &str, key: &str) -> Result<()> {
+        self.send(topic, FutureRecord::<_, [u8]>::to(topic).key(key))
+            .await
+    }
+
+    async fn send(&self, topic: &str, record: FutureRecord<'_, str, [u8]>) -> Result<()> {
+        let mut config = self.config.clone();
+        config.set("message.max.bytes", "4000000");
+        let producer: FutureProducer = config.create()?;
+        producer
+            .send(record, LIMIT)
+            .await
+            .map_err(|(error, _)| error)
+            .with_context(|| format!("failed to produce to {topic}"))?;
+        Ok(())
+    }
+
+    /// The names of all topics.
+    pub async fn topics(&self) -> Result<Vec<String>> {
+        let config = self.config.clone();
+        tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            let metadata = consumer.fetch_metadata(None, LIMIT)?;
+            let topics = metadata.topics().iter();
+            Ok(topics.map(|topic| topic.name().to_owned()).collect())
+        })
+        .await?
+    }
+
+    /// Deletes `topic`, as somebody's hand might.
+    pub async fn delete_topic(&self, topic: &str) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        for result in admin.delete_topics(&[topic], &AdminOptions::new()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn read(mut config: ClientConfig, topic: &str) -> Result<Vec<Record>> {
+    let consumer: BaseConsumer = config
+        .set("group.id", "e2e")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let (low, high) = consumer.fetch_watermarks(topic, 0, LIMIT)?;
+    let mut records = Vec::new();
+    if low == high {
+        return Ok(records);
+    }
+    let mut partitions = TopicPartitionList::new();
+    partitions.add_partition_offset(topic, 0, Offset::Offset(low))?;
+    consumer.assign(&partitions)?;
+    loop {
+        let message = consumer
+            .poll(LIMIT)
+            .with_context(|| format!("{topic} is not read to its end at {high}"))??;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        records.push(Record {
+            key: message.key().map(text),
+            value: message.payload().map(|bytes| {
+                serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(text(bytes)))
+            }),
+            headers: message
+                .headers()
+                .map(|headers| headers.iter())
+                .into_iter()
+                .flatten()
+                .map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default()))
+                .collect(),
+        });
+        if message.offset() + 1 >= high {
+            consumer.unassign()?;
+            let _ = consumer.poll(Duration::ZERO);
+            return Ok(records);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One of Gamecast's programs as a process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::{Child, Command};
+
+use crate::patience::until;
+
+/// A running program. It is killed when dropped.
+pub struct Program {
+    name: String,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    ready_url: String,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// A program that is not started yet: `binary` of this build, logging to `logs/name.log`,
+    /// ready when a GET of `ready_url` succeeds.
+    pub fn new(name: &str, binary: &str, logs: &Path, ready_url: String) -> Result<Self> {
+        let folder = build_folder()?;
+        Ok(Self {
+            name: name.into(),
+            binary: folder.join(binary),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            log: logs.join(format!("{name}.log")),
+            ready_url,
+            child: None,
+        })
+    }
+
+    /// Adds a flag and its value.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: impl ToString) -> Self {
+        self.arguments.push(name.into());
+        self.arguments.push(value.to_string());
+        self
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn argument(mut self, value: &str) -> Self {
+        self.arguments.push(value.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl AsRef<Path>) -> Self {
+        let value = value.as_ref().display().to_string();
+        self.environment.push((name.into(), value));
+        self
+    }
+
+    /// Starts the process and does not wait for it.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(
+            self.binary.exists(),
+            "{} is not built: run `cargo build --workspace`",
+            self.binary.display()
+        );
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("failed to open {}", self.log.display()))?;
+        let child = Command::new(&self.binary)
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("failed to start {}", self.binary.display()))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until the program says that it is ready.
+    pub async fn ready(&mut self) -> Result<()> {
+        let child = self.child.as_mut().context("the program is not started")?;
+        let (url, name, log) = (&self.ready_url, &self.name, &self.log);
+        let mut exited = None;
+        until(&format!("{name} to be ready"), || {
+            exited = exited.or(child.try_wait().ok().flatten());
+            async move {
+                if let Some(status) = exited {
+                    return Ok(Err(anyhow::anyhow!("{name} ended: {status}, see {}", log.display())));
+                }
+                reqwest::get(url).await?.error_for_status()?;
+                Ok(Ok(()))
+            }
+        })
+        .await?
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn start_ready(&mut self) -> Result<()> {
+        self.start()?;
+        self.ready().await
+    }
+
+    /// Ends the process as a crash would, with SIGKILL.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// The process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// What the program has logged so far.
+    pub fn log(&self) -> Result<String> {
+        std::fs::read_to_string(&self.log)
+            .with_context(|| format!("failed to read {}", self.log.display()))
+    }
+}
+
+/// The folder of the build that the running program belongs to: `target/debug`.
+fn build_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let mut folder = program.parent().context("a program has a folder")?;
+    if folder.ends_with("deps") {
+        folder = folder.parent().context("deps has a parent")?;
+    }
+    Ok(folder.into())
+}

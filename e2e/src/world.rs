@@ -1,0 +1,207 @@
+//! Everything that runs, started in the order in which a user would.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use database::Databases;
+use devstack::{Options, Stack};
+use mysql_async::Pool;
+
+use crate::json_client::JsonClient;
+use crate::kafka::Kafka;
+use crate::kubectl::Kubectl;
+use crate::mqtt_js::MqttJs;
+use crate::program::Program;
+
+/// The first port of the real servers; Gamecast's own follow.
+const BASE_PORT: u16 = 25_000;
+const OPERATOR_ADMIN: u16 = BASE_PORT + 20;
+const API: u16 = BASE_PORT + 21;
+const API_ADMIN: u16 = BASE_PORT + 22;
+
+/// Which of the two fanouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fanout {
+    One,
+    Two,
+}
+
+impl Fanout {
+    fn port(self) -> u16 {
+        match self {
+            Self::One => BASE_PORT + 23,
+            Self::Two => BASE_PORT + 24,
+        }
+    }
+
+    fn admin(self) -> u16 {
+        self.port() + 2
+    }
+
+    /// The address of `path`, which begins with a slash.
+    pub fn url(self, path: &str) -> String {
+        format!("ws://127.0.0.1:{}{path}", self.port())
+    }
+
+    /// The address of `path` on the admin port.
+    pub fn admin_url(self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin())
+    }
+}
+
+/// The real servers, and Gamecast on them. Everything ends when this is dropped.
+pub struct World {
+    // Fields are dropped in this order: programs before the servers they use.
+    pub operator: Program,
+    pub fanout: Program,
+    pub second_fanout: Program,
+    pub api: Program,
+    /// The games' schema, as the operator's account sees it.
+    pub mysql: Pool,
+    pub kafka: Kafka,
+    pub kubectl: Kubectl,
+    pub stack: Stack,
+}
+
+impl World {
+    /// Starts the servers and Gamecast, and waits until all of it is ready.
+    pub async fn up() -> Result<Self> {
+        let options = Options {
+            progress: true,
+            ..Options::ephemeral(BASE_PORT)
+        };
+        let stack = Stack::up(options).await?;
+        let endpoints = stack.endpoints();
+        let kubectl = Kubectl {
+            program: endpoints.kubectl.clone(),
+            kubeconfig: endpoints.kubeconfig.clone(),
+        };
+        install_crds(&kubectl).await?;
+        let databases = Databases::load(&endpoints.databases)?;
+        let mysql = databases.get("default")?.pool()?;
+        let logs = logs()?;
+        let bootstrap = endpoints.kafka.clone();
+        let fanout = |which: Fanout, name: &str| -> Result<Program> {
+            Ok(
+                Program::new(name, "fanout", &logs, which.admin_url("/readyz"))?
+                    .flag("--listen", format!("127.0.0.1:{}", which.port()))
+                    .flag("--admin-listen", format!("127.0.0.1:{}", which.admin()))
+                    .flag("--kafka-bootstrap-servers", &bootstrap)
+                    .flag("--allow-origin", format!("http://127.0.0.1:{API}")),
+            )
+        };
+        let mut world = Self {
+            operator: operator(&logs, &stack)?,
+            fanout: fanout(Fanout::One, "fanout-1")?,
+            second_fanout: fanout(Fanout::Two, "fanout-2")?,
+            api: api(&logs, &stack)?,
+            kafka: Kafka::new(&endpoints.kafka),
+            mysql,
+            kubectl,
+            stack,
+        };
+        for program in world.programs() {
+            program.start()?;
+        }
+        for program in world.programs() {
+            program.ready().await?;
+        }
+        Ok(world)
+    }
+
+    fn programs(&mut self) -> [&mut Program; 4] {
+        [
+            &mut self.operator,
+            &mut self.fanout,
+            &mut self.second_fanout,
+            &mut self.api,
+        ]
+    }
+
+    /// Puts the custom resource definitions back to what the repository holds.
+    pub async fn restore_crds(&self) -> Result<()> {
+        install_crds(&self.kubectl).await
+    }
+
+    /// The address of `path` on the api, which serves the page too.
+    pub fn api_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{API}{path}")
+    }
+
+    /// The address of the operator's metrics.
+    pub fn operator_metrics(&self) -> String {
+        format!("http://127.0.0.1:{OPERATOR_ADMIN}/metrics")
+    }
+
+    /// A `/ws` client that is subscribed to `filters`.
+    pub async fn json_client(&self, fanout: Fanout, filters: &[&str]) -> Result<JsonClient> {
+        let mut client = JsonClient::connect(&fanout.url("/ws?topics=")).await?;
+        client.subscribe(filters).await?;
+        Ok(client)
+    }
+
+    /// An MQTT.js client that is subscribed to `filters`.
+    pub async fn mqtt_client(&self, fanout: Fanout, filters: &[&str]) -> Result<MqttJs> {
+        MqttJs::subscribe(&fanout.url("/mqtt"), 5, filters).await
+    }
+}
+
+async fn install_crds(kubectl: &Kubectl) -> Result<()> {
+    let folder = repository().join("crds/yaml");
+    // Server-side, as Helm and GitOps tools do it.
+    let apply = format!("apply --server-side --force-conflicts -f {}", folder.display());
+    kubectl.run(&apply).await?;
+    kubectl
+        .run("wait --for=condition=Established crd/games.gamecast.dev crd/feeds.gamecast.dev")
+        .await?;
+    Ok(())
+}
+
+fn operator(logs: &Path, stack: &Stack) -> Result<Program> {
+    let endpoints = stack.endpoints();
+    let ready = format!("http://127.0.0.1:{OPERATOR_ADMIN}/readyz");
+    Ok(Program::new("operator", "operator", logs, ready)?
+        .variable("KUBECONFIG", &endpoints.kubeconfig)
+        .flag("--databases", endpoints.databases.display())
+        .flag("--kafka-bootstrap-servers", &endpoints.kafka)
+        .flag("--connect-url", &endpoints.connect)
+        .flag("--admin-listen", format!("127.0.0.1:{OPERATOR_ADMIN}"))
+        // Short, so that the tests of drift need not wait a minute.
+        .flag("--resync-interval", "5s")
+        .flag("--topic-check-interval", "2s"))
+}
+
+fn api(logs: &Path, stack: &Stack) -> Result<Program> {
+    let endpoints = stack.endpoints();
+    let ready = format!("http://127.0.0.1:{API_ADMIN}/readyz");
+    Ok(Program::new("api", "api", logs, ready)?
+        .argument("serve")
+        .variable("KUBECONFIG", &endpoints.kubeconfig)
+        .flag("--databases", endpoints.api_databases.display())
+        .flag("--listen", format!("127.0.0.1:{API}"))
+        .flag("--admin-listen", format!("127.0.0.1:{API_ADMIN}"))
+        .flag("--web-dir", repository().join("web/dist").display())
+        .flag("--mqtt-url", Fanout::One.url("/mqtt")))
+}
+
+/// The folder of pictures and logs that a run leaves behind.
+pub fn artifacts() -> Result<PathBuf> {
+    let folder = repository().join("artifacts");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("failed to make {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn logs() -> Result<PathBuf> {
+    let folder = artifacts()?.join("logs");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn repository() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.parent().unwrap_or(folder).into()
+}

@@ -1,0 +1,91 @@
+//! Gamecast shown to work, on the real servers: every test is a sentence that must hold.
+//!
+//! One set of servers and programs serves all tests, one after the other: `cargo test -p e2e`,
+//! or `cargo test -p e2e -- faults` for some of them. `make e2e` builds what they need first.
+
+mod bad_input;
+mod deletion;
+mod drift;
+mod faults;
+mod feeds;
+mod page;
+mod records;
+mod rows;
+mod story;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use e2e::World;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+/// A test: may stop and start programs and servers, and leaves them running.
+type Test = for<'a> fn(&'a mut World) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// Names tests by their module and function, for [`main`].
+macro_rules! tests {
+    ($($module:ident :: $name:ident,)*) => {
+        [$((
+            concat!(stringify!($module), "::", stringify!($name)),
+            (|world: &mut World| Box::pin($module::$name(world))) as Test,
+        )),*]
+    };
+}
+
+fn main() -> Result<ExitCode> {
+    let tests = tests![
+        story::a_row_reaches_subscribers_of_both_protocols,
+        story::a_game_made_later_appears_on_connected_clients,
+        story::two_fanouts_serve_each_message_once,
+        story::a_late_subscriber_gets_the_last_value_and_then_the_stream,
+        page::a_browser_shows_odds_changes_and_new_games,
+        rows::every_row_of_twenty_games_arrives_once_and_in_order,
+        records::every_column_type_has_its_json,
+        records::deletes_and_truncate_are_silent_and_an_update_is_news,
+        records::bad_records_are_counted_and_the_stream_goes_on,
+        feeds::a_feed_serves_a_hierarchy_with_wildcards,
+        feeds::a_feed_waits_for_a_topic_that_does_not_exist,
+        feeds::the_older_of_two_that_collide_wins,
+        bad_input::the_api_server_refuses_and_names_the_field,
+        bad_input::the_operator_and_the_api_refuse_what_went_around_the_schema,
+        bad_input::a_client_that_errs_is_told_and_harms_nobody,
+        deletion::retain_keeps_the_data_and_delete_removes_it,
+        deletion::a_game_deleted_under_load_stalls_no_other_and_can_come_back,
+        drift::what_somebody_broke_is_put_right,
+        faults::a_game_applied_while_mysql_is_down_becomes_ready,
+        faults::a_game_applied_while_connect_is_down_becomes_ready,
+        faults::a_game_applied_while_kafka_is_down_becomes_ready,
+        faults::a_fanout_started_before_kafka_waits_and_then_serves,
+        faults::killed_programs_lose_nothing,
+    ];
+    let arguments = Arguments {
+        // The tests share the servers, and some of them stop one.
+        test_threads: Some(1),
+        ..Arguments::from_args()
+    };
+    if arguments.list {
+        let trials = tests.map(|(name, _)| Trial::test(name, || Ok(())));
+        return Ok(libtest_mimic::run(&arguments, trials.into()).exit_code());
+    }
+    let runtime = Arc::new(Runtime::new()?);
+    let world = Arc::new(Mutex::new(runtime.block_on(World::up())?));
+    let trials = tests.map(|(name, test)| {
+        let (runtime, world) = (Arc::clone(&runtime), Arc::clone(&world));
+        Trial::test(name, move || {
+            // A test that panicked has left the servers and programs as they are.
+            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+            runtime
+                .block_on(test(&mut world))
+                .map_err(|error| Failed::from(format!("{error:?}")))
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    // Ends the servers: the last handle goes, inside the runtime that their processes belong to.
+    let _runtime = runtime.enter();
+    drop(world);
+    Ok(conclusion.exit_code())
+}
