@@ -18,7 +18,7 @@ use crate::reason::Reason;
 pub(crate) async fn sweep(ctx: &Context) -> Result<(), Failure> {
     // Never on a part of the objects.
     ctx.objects_known().await;
-    for key in orphans(ctx.routes.keys()?, ctx.namespace.as_deref(), |key| {
+    for key in orphans(ctx.routes.keys().await?, ctx.namespace.as_deref(), |key| {
         is_cached(ctx, key)
     }) {
         if is_gone(ctx, &key).await? {

@@ -88,12 +88,8 @@ async fn topics(ctx: &Context) -> Vec<Trouble> {
     for (_, connector) in own.iter().filter(|(topic, _)| id(topic).is_none()) {
         fire(ctx, ctx.memory.of_connector(connector));
     }
-    ctx.routes
-        .keys()
-        .err()
-        .map(|_| Trouble::Routes)
-        .into_iter()
-        .collect()
+    let unread = (!ctx.routes.is_read()).then_some(Trouble::Routes);
+    unread.into_iter().collect()
 }
 
 async fn connectors(ctx: &Context) -> Vec<Trouble> {

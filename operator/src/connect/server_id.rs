@@ -56,7 +56,7 @@ impl super::Connector {
 mod tests {
     use super::super::{Connector, Info};
     use super::*;
-    use crate::plan::tests::{dedicated, site};
+    use crate::plan::tests::dedicated;
 
     fn listing(ids: &[(&str, u32)]) -> Listing {
         let connector = |id: u32| Connector {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_shared_connector_has_the_base_or_says_who_has_it() {
-        let plan = site().shared_connector("default").unwrap();
+        let plan = crate::plan::tests::shared();
         assert_eq!(choose(&plan, &listing(&[]), &[]).unwrap(), 40_000);
         let error = choose(&plan, &listing(&[("other", 40_000)]), &[]).unwrap_err();
         assert!(matches!(error, ConnectError::ServerIdTaken { other, .. } if other == "other"));

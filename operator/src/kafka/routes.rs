@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::consumer::{Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use route::{Route, RouteKey};
 use service::admin::Readiness;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, TopicError, Topics};
@@ -36,10 +37,25 @@ pub(crate) struct Routes {
     access: Access,
     producer: FutureProducer,
     held: Mutex<Held>,
+    /// True once the topic has been read to its end.
+    is_read: watch::Sender<bool>,
     /// Set when the topic is another one and must be read from its beginning.
     again: Notify,
     changed: mpsc::UnboundedSender<RouteKey>,
 }
+
+/// A consumer that does not report the end of the topic as an error.
+struct Reader;
+
+impl ClientContext for Reader {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "the routes consumer reported an error");
+        }
+    }
+}
+
+impl ConsumerContext for Reader {}
 
 /// What the topic holds.
 #[derive(Default)]
@@ -47,6 +63,8 @@ struct Held {
     /// The topic's id; none until the topic has been read to its end.
     topic_id: Option<String>,
     routes: HashMap<String, Entry>,
+    /// What this process is writing: such a record is no news when it is read.
+    writing: HashMap<String, Option<Vec<u8>>>,
 }
 
 struct Entry {
@@ -92,6 +110,7 @@ impl Routes {
             access: access.clone(),
             producer: config.create()?,
             held: Mutex::default(),
+            is_read: watch::Sender::new(false),
             again: Notify::new(),
             changed,
         };
@@ -142,11 +161,13 @@ impl Routes {
         let mut config = self.access.consumer();
         config.set("enable.partition.eof", "true");
         let failed = |source| self.failed("read", source);
-        let consumer: StreamConsumer = config.create().map_err(failed)?;
+        let consumer: StreamConsumer<Reader> =
+            config.create_with_context(Reader).map_err(failed)?;
         let mut all = TopicPartitionList::new();
         all.add_partition_offset(&self.plan.name, 0, Offset::Beginning)
             .map_err(failed)?;
         consumer.assign(&all).map_err(failed)?;
+        self.is_read.send_replace(false);
         *self.lock() = Held::default();
         loop {
             let message = tokio::select! {
@@ -161,6 +182,7 @@ impl Routes {
                 Err(KafkaError::PartitionEOF(_)) => {
                     let first = self.lock().topic_id.replace(topic.id.clone()).is_none();
                     if first {
+                        self.is_read.send_replace(true);
                         tracing::info!(topic = self.plan.name, "the routes topic is read");
                         readiness.done(WAITS_FOR);
                     }
@@ -177,8 +199,11 @@ impl Routes {
             return;
         };
         let mut held = self.lock();
-        let news = held.apply(key, message.offset(), message.payload());
+        let payload = message.payload();
+        let news = held.apply(key, message.offset(), payload);
+        let foreign = held.writing.get(key).map(Option::as_deref) != Some(payload);
         if news
+            && foreign
             && held.topic_id.is_some()
             && let Ok(key) = key.parse()
         {
@@ -189,15 +214,17 @@ impl Routes {
 
     /// The route of that key as the topic holds it, none where it holds none or none that can be
     /// read.
-    pub(crate) fn get(&self, key: &RouteKey) -> Result<Option<Route>, TopicError> {
-        let held = self.read_to_end()?;
+    pub(crate) async fn get(&self, key: &RouteKey) -> Result<Option<Route>, TopicError> {
+        self.read_to_end().await?;
+        let held = self.lock();
         let json = held.json(&key.to_string());
         Ok(json.and_then(|json| Route::decode(json).ok()))
     }
 
     /// The keys of all routes that the topic holds.
-    pub(crate) fn keys(&self) -> Result<Vec<RouteKey>, TopicError> {
-        let held = self.read_to_end()?;
+    pub(crate) async fn keys(&self) -> Result<Vec<RouteKey>, TopicError> {
+        self.read_to_end().await?;
+        let held = self.lock();
         let live = held.routes.iter().filter(|(_, entry)| entry.json.is_some());
         Ok(live.filter_map(|(key, _)| key.parse().ok()).collect())
     }
@@ -209,7 +236,8 @@ impl Routes {
         route: &Route,
     ) -> Result<(), TopicError> {
         let (key, json) = (key.to_string(), route.encode());
-        if self.read_to_end()?.json(&key) == Some(json.as_bytes()) {
+        self.read_to_end().await?;
+        if self.lock().json(&key) == Some(json.as_bytes()) {
             return Ok(());
         }
         self.write(&key, Some(json.as_bytes())).await?;
@@ -220,7 +248,8 @@ impl Routes {
     /// Removes the route. One that is not there is no failure.
     pub(crate) async fn delete_route(&self, key: &RouteKey) -> Result<(), TopicError> {
         let key = key.to_string();
-        if self.read_to_end()?.json(&key).is_none() {
+        self.read_to_end().await?;
+        if self.lock().json(&key).is_none() {
             return Ok(());
         }
         self.write(&key, None).await?;
@@ -237,9 +266,13 @@ impl Routes {
             timestamp: None,
             headers: None,
         };
+        let ours = json.map(Into::into);
+        self.lock().writing.insert(key.into(), ours);
         let sent = self.producer.send(record, self.access.timeout).await;
+        let mut held = self.lock();
+        held.writing.remove(key);
         let delivery = sent.map_err(|(source, _)| self.failed("write", source))?;
-        self.lock().apply(key, delivery.offset, json);
+        held.apply(key, delivery.offset, json);
         Ok(())
     }
 
@@ -252,15 +285,21 @@ impl Routes {
         }
     }
 
-    fn read_to_end(&self) -> Result<MutexGuard<'_, Held>, TopicError> {
-        let held = self.lock();
-        if held.topic_id.is_some() {
-            Ok(held)
-        } else {
-            Err(TopicError::RoutesNotRead {
+    /// Waits until the topic has been read to its end, a moment after the process starts.
+    async fn read_to_end(&self) -> Result<(), TopicError> {
+        let mut is_read = self.is_read.subscribe();
+        let read = is_read.wait_for(|is_read| *is_read);
+        match timeout(self.access.timeout, read).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(TopicError::RoutesNotRead {
                 topic: self.plan.name.clone(),
-            })
+            }),
         }
+    }
+
+    /// True when the topic has been read to its end.
+    pub(crate) fn is_read(&self) -> bool {
+        *self.is_read.borrow()
     }
 
     fn failed(&self, what: &str, source: KafkaError) -> TopicError {

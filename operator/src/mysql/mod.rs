@@ -29,6 +29,9 @@ use inspect::Found;
 /// Statements that run at a time on one server.
 const STATEMENTS: usize = 8;
 
+/// How often a statement may lose a deadlock.
+const DEADLOCKS: u32 = 5;
+
 /// How long a connection that is given up may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -94,6 +97,11 @@ fn is_unavailable(error: &mysql_async::Error) -> bool {
     }
 }
 
+/// True where the server chose the statement to end a deadlock.
+fn is_deadlock(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(error) if error.code == 1213)
+}
+
 impl Server {
     /// The configured database `name`. Connects when used.
     ///
@@ -141,12 +149,33 @@ impl Server {
 }
 
 impl Session {
-    /// Runs one statement; `action` says for people what it is for.
+    /// Runs one statement, and again when it was the victim of a deadlock; `action` says for
+    /// people what it is for.
     async fn run(
         &self,
         action: &'static str,
         sql: &str,
         params: impl Into<Params>,
+    ) -> Result<Vec<Row>, MysqlError> {
+        let params = params.into();
+        let mut tries = 1;
+        loop {
+            match self.try_run(action, sql, params.clone()).await {
+                Err(MysqlError::Statement { source, .. })
+                    if is_deadlock(&source) && tries < DEADLOCKS =>
+                {
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_run(
+        &self,
+        action: &'static str,
+        sql: &str,
+        params: Params,
     ) -> Result<Vec<Row>, MysqlError> {
         let expired = || MysqlError::Timeout {
             action,
@@ -158,7 +187,6 @@ impl Session {
             address: self.address.clone(),
             source: Arc::new(source),
         };
-        let params = params.into();
         let Ok(_permit) = self.permits.acquire().await else {
             unreachable!("the semaphore is never closed");
         };

@@ -21,14 +21,20 @@ impl Server {
             let action = "make the list of games";
             self.session.run(action, CATALOG_DDL, ()).await?;
         }
-        // Read first: an INSERT that finds the row still uses up a row_id.
-        if found.display_name.as_ref() != Some(&table.display_name) {
-            let sql = format!(
-                "INSERT INTO `{CATALOG}` (game_id, game_name) VALUES (?, ?) \
-                 ON DUPLICATE KEY UPDATE game_name = VALUES(game_name)"
-            );
-            let row = (table.game_id.as_str(), table.display_name.as_str());
-            self.session.run("list a game", &sql, row).await?;
+        // Two statements and not one that does either: that one uses up a row_id each time, and
+        // many at a time wait for each other's locks.
+        let (name, id) = (table.display_name.as_str(), table.game_id.as_str());
+        match found.display_name {
+            Some(listed) if listed == name => {}
+            Some(_) => {
+                let sql = format!("UPDATE `{CATALOG}` SET game_name = ? WHERE game_id = ?");
+                self.session.run("rename a game", &sql, (name, id)).await?;
+            }
+            None => {
+                let sql =
+                    format!("INSERT IGNORE INTO `{CATALOG}` (game_name, game_id) VALUES (?, ?)");
+                self.session.run("list a game", &sql, (name, id)).await?;
+            }
         }
         Ok(changed)
     }

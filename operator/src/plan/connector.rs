@@ -226,8 +226,6 @@ fn common(
             "schema.history.internal.store.only.captured.databases.ddl",
             text("true"),
         ),
-        // DDL of other tools that Debezium cannot parse must not stop every game.
-        ("schema.history.internal.skip.unparseable.ddl", text("true")),
         ("topic.creation.default.partitions", text("1")),
         (
             "topic.creation.default.replication.factor",

@@ -111,7 +111,6 @@ pub(crate) fn key(kind: &str, object: &impl ResourceExt) -> RouteKey {
 }
 
 impl Site {
-
     /// What a Game asks for.
     pub(crate) fn game(&self, game: &Game) -> Result<GamePlan, PlanError> {
         game.check()

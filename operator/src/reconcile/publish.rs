@@ -14,7 +14,7 @@ pub(super) async fn ensure_published(
     topic: &Topic,
     epoch: &str,
 ) -> Result<(), TopicError> {
-    let published = ctx.routes.get(key)?;
+    let published = ctx.routes.get(key).await?;
     let start = match published.and_then(|route| known_start(&route, topic, epoch)) {
         Some(start) => start,
         // Nothing was there before the topic was.
