@@ -27,6 +27,8 @@ pub(crate) enum Error {
     MediaType,
     #[error("the body has more than {0} bytes")]
     TooLarge(usize),
+    #[error("the body did not arrive in time")]
+    SlowBody,
     #[error("there is no such path")]
     NoPath,
     #[error("{0} is not possible here")]
@@ -87,6 +89,7 @@ impl Error {
                 "The body is of the wrong type",
             ),
             Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::SlowBody => (S::REQUEST_TIMEOUT, "slow-body", "The body is too slow"),
             Self::NoPath => (S::NOT_FOUND, "no-path", "There is no such path"),
             Self::Method(_) => (
                 S::METHOD_NOT_ALLOWED,

@@ -1,16 +1,22 @@
 //! What handlers take from a request, refused as problem documents.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::error::Error;
 
 /// The most bytes that a body may have: a row of a few TEXT columns.
 pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The `{id}` of a path, found to be a game id.
 #[derive(Debug, Clone)]
@@ -37,8 +43,9 @@ impl<S: Send + Sync> FromRequest<S> for JsonObject {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let json = is_json(request.headers());
-        let body = Bytes::from_request(request, state)
+        let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, state))
             .await
+            .map_err(|_| Error::SlowBody)?
             .map_err(unreadable)?;
         if body.is_empty() {
             return Ok(Self(Map::new()));
