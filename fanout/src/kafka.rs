@@ -76,6 +76,12 @@ fn create(config: &ClientConfig, metrics: &Metrics) -> KafkaResult<Consumer> {
     config.create_with_context(Context { metrics })
 }
 
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// The label under which an error is counted.
 fn error_name(error: &KafkaError) -> &'static str {
     match error.rdkafka_error_code() {

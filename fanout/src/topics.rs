@@ -25,6 +25,9 @@ use crate::routes::Change;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
+/// A partition that so many audits in a row have found at the same offset is read anew.
+const MAX_STALLS: u32 = 4;
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Effect {
@@ -65,6 +68,26 @@ pub(crate) struct Partition {
     /// The offset that comes next.
     pub(crate) next: i64,
     pub(crate) repeats: Repeats,
+    /// How often in a row an audit has found it where it was, with records still to be read.
+    pub(crate) stalls: Stalls,
+}
+
+/// Counts the audits that have found a partition at the same offset.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stalls {
+    at: i64,
+    audits: u32,
+}
+
+impl Stalls {
+    /// Takes note of an audit. A partition may end in offsets that hold nothing, so being short
+    /// of its end proves little: true after a while only.
+    fn note(&mut self, next: i64, high: i64) -> bool {
+        let stalled = next < high && next == self.at;
+        self.audits = if stalled { self.audits + 1 } else { 0 };
+        self.at = next;
+        self.audits >= MAX_STALLS
+    }
 }
 
 /// A consumed partition as an audit knows it.
@@ -91,8 +114,8 @@ pub(crate) struct Finding {
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) outcome: &'static str,
-    /// Why it has no topic of its own, and on which route.
-    pub(crate) complaint: Option<(Arc<Route>, Unserved)>,
+    /// The route that has no topic for it, and why.
+    pub(crate) complaint: Option<(RouteId, Arc<Route>, Unserved)>,
 }
 
 #[derive(Debug)]
@@ -344,17 +367,21 @@ impl Topics {
             let Some(served) = self.served.get_mut(&finding.route) else {
                 continue;
             };
-            let Phase::Live { partitions, .. } = &served.phase else {
+            let Phase::Live { partitions, .. } = &mut served.phase else {
                 continue;
             };
             let mut intact = finding.partitions == partitions.len();
             for (number, asked, low, high) in &finding.ranges {
-                let partition = partitions.iter().find(|p| p.number == *number);
-                let next = partition.map_or(*asked, |partition| partition.next);
+                let mut partitions = partitions.iter_mut();
+                let Some(partition) = partitions.find(|p| p.number == *number) else {
+                    continue;
+                };
+                let next = partition.next;
                 lag += (high - next).max(0);
                 // The range was read after the question and before this answer, so it can lie
                 // neither wholly before the one nor wholly behind the other.
                 intact &= *high >= *asked && *low <= next;
+                intact &= !partition.stalls.note(next, *high);
             }
             if !intact {
                 tracing::warn!(
@@ -458,7 +485,8 @@ pub(crate) fn judge(outcome: Outcome, reader: &Reader) -> (Option<Event>, Verdic
             } else {
                 Event::Record(message)
             };
-            let complaint = unrouted.map(|reason| (reader.route().clone(), reason));
+            let route = || reader.route().clone();
+            let complaint = unrouted.map(|reason| (reader.id(), route(), reason));
             (Some(event), Verdict { outcome, complaint })
         }
         Outcome::Forget(key) => {
@@ -469,7 +497,7 @@ pub(crate) fn judge(outcome: Outcome, reader: &Reader) -> (Option<Event>, Verdic
         Outcome::Ignored => (None, verdict("ignored")),
         Outcome::Unserved(reason) => {
             let outcome = reason.name();
-            let complaint = Some((reader.route().clone(), reason));
+            let complaint = Some((reader.id(), reader.route().clone(), reason));
             (None, Verdict { outcome, complaint })
         }
     }

@@ -1,5 +1,8 @@
 //! `/ws` over real sockets.
 
+// What panics in a helper fails the test.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use bytes::Bytes;

@@ -1,5 +1,8 @@
 //! `/mqtt` over real sockets. The packets are written out: they are what the standard says.
 
+// What panics in a helper fails the test.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use bytes::Bytes;

@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
@@ -133,7 +132,7 @@ pub(crate) async fn run(
                     state.message(message);
                 }
             }
-            now = ticks.tick() => state.topics.tick(now.into(), &mut state.effects),
+            now = ticks.tick() => state.tick(now.into()),
             () = audit, if !state.auditing => state.audit(),
         }
         state.settle().await;
@@ -173,7 +172,7 @@ impl State<'_> {
                 let record = record(&message);
                 let topic = message.topic();
                 if let Some(verdict) = self.topics.record(topic, &record, &mut self.effects) {
-                    self.ledger.note(RouteId(0), verdict, false);
+                    self.ledger.note(verdict, false);
                 }
                 self.execute();
             }
@@ -184,6 +183,13 @@ impl State<'_> {
                 self.suspicious = true;
             }
         }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.topics.tick(now, &mut self.effects);
+        self.execute();
+        let partitions = self.topics.partitions() as i64;
+        self.metrics.partitions.set(partitions);
     }
 
     fn audit(&mut self) {
@@ -229,9 +235,6 @@ impl State<'_> {
 
     /// Sends what the workers are to be told. A worker that is behind makes Kafka wait.
     async fn settle(&mut self) {
-        self.execute();
-        let partitions = self.topics.partitions() as i64;
-        self.metrics.partitions.set(partitions);
         if self.batch.is_empty() {
             return;
         }
@@ -302,7 +305,7 @@ impl Ledger {
     }
 
     /// Counts a record. Those that were `loaded` may have been counted before.
-    pub(super) fn note(&self, route: RouteId, verdict: Verdict, loaded: bool) {
+    pub(super) fn note(&self, verdict: Verdict, loaded: bool) {
         let outcome = match loaded {
             true => "loaded",
             false => verdict.outcome,
@@ -311,13 +314,13 @@ impl Ledger {
             .records
             .get_or_create(&Outcome { outcome })
             .inc();
-        if let Some((complaint_route, reason)) = verdict.complaint {
-            self.complain(route, reason.name(), || {
-                let served = match complaint_route.fallback() {
+        if let Some((id, route, reason)) = verdict.complaint {
+            self.complain(id, reason.name(), || {
+                let served = match route.fallback() {
                     Some(fallback) => format!("served as {fallback} or not at all"),
                     None => "not served".into(),
                 };
-                let topic = complaint_route.topic();
+                let topic = route.topic();
                 format!(
                     "a record of topic {topic} is {served}: {}",
                     reason.message()
@@ -353,11 +356,3 @@ impl Ledger {
         tracing::warn!(reason, more_since_last = unlogged, "{}", message());
     }
 }
-
-/// Keeps the compiler honest about what crosses threads.
-const _: fn() = || {
-    fn is_send<T: Send>() {}
-    is_send::<Command>();
-    is_send::<Request>();
-    is_send::<Arc<crate::record::Reader>>();
-};

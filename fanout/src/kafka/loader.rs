@@ -19,11 +19,11 @@ use tokio::task::{JoinSet, LocalSet, spawn_blocking, spawn_local};
 
 use super::consumer::{Command, Ledger, record};
 use super::locator::{LocateError, Range, locate};
-use super::{Consumer, config, create};
+use super::{Consumer, chain, config, create};
 use crate::hub::{Event, Retained, RouteId};
 use crate::metrics::{Metrics, Outcome};
 use crate::record::{Reader, Repeats};
-use crate::topics::{Finding, Load, Loaded, Partition, Watch, judge};
+use crate::topics::{Finding, Load, Loaded, Partition, Stalls, Watch, judge};
 
 /// How many newest records are read where the newest one is enough. The very last offsets may
 /// hold nothing: transaction markers, and what compaction has removed.
@@ -177,9 +177,9 @@ impl Loader {
                     _ => "error",
                 };
                 let topic = reader.route().topic();
-                let error = anyhow::Error::from(error);
+                let error = chain(&error);
                 self.ledger.complain(route, outcome, || {
-                    format!("failed to load topic {topic}: {error:#}")
+                    format!("failed to load topic {topic}: {error}")
                 });
                 (outcome, Command::Failed(route))
             }
@@ -243,6 +243,7 @@ impl Loader {
             number: range.partition,
             next: range.high,
             repeats,
+            stalls: Stalls::default(),
         };
         Ok((partition, values))
     }
@@ -272,7 +273,7 @@ impl Loader {
                 break;
             }
             let (event, verdict) = judge(reader.read(&record, &mut repeats), reader);
-            self.ledger.note(reader.id(), verdict, true);
+            self.ledger.note(verdict, true);
             match event {
                 Some(Event::Record(message) | Event::Refresh(message)) => values.set(message),
                 Some(Event::Forget { route, key }) => values.forget(route, &key),

@@ -1,6 +1,7 @@
 //! Reads the routes topic.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::Command;
 use super::locator::{LocateError, locate};
-use super::{Consumer, config, create};
+use super::{Consumer, chain, config, create};
 use crate::metrics::{Metrics, Reason};
 use crate::routes::{Change, RouteTable, refusal};
 
@@ -54,26 +55,27 @@ pub(crate) async fn run(
     let mut config = config(bootstrap_servers, "gamecast-fanout-routes");
     config
         .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "500");
+        .set("fetch.wait.max.ms", "100");
     let mut reader = Reader {
         consumer: Arc::new(create(&config, &wiring.metrics)?),
         wiring,
         table: RouteTable::default(),
+        retry: FIRST_RETRY,
     };
     reader.wiring.readiness.await_for(ROUTES, "not read yet");
-    let mut retry = FIRST_RETRY;
     loop {
         let error = tokio::select! {
-            result = reader.read(&mut retry) => match result {
-                Err(ReadError::Ended) | Ok(()) => return Ok(()),
+            result = reader.read() => match result {
+                Err(ReadError::Ended) => return Ok(()),
                 Err(error) => error,
             },
             () = shutdown.cancelled() => return Ok(()),
         };
-        let error = format!("{:#}", anyhow::Error::from(error));
+        let error = chain(&error);
         if !reader.wiring.readiness.is_ready() {
             reader.wiring.readiness.await_for(ROUTES, error.clone());
         }
+        let retry = reader.retry;
         tracing::warn!(
             topic = reader.wiring.topic,
             error,
@@ -84,7 +86,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep(retry) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
-        retry = (retry * 2).min(LAST_RETRY);
+        reader.retry = (retry * 2).min(LAST_RETRY);
     }
 }
 
@@ -92,12 +94,14 @@ struct Reader {
     consumer: Arc<Consumer>,
     wiring: Wiring,
     table: RouteTable,
+    /// How long to wait after the next failure.
+    retry: Duration,
 }
 
 impl Reader {
     /// Reads the topic from its beginning, and then for as long as it goes well. What an earlier
     /// reading has found and this one has not is withdrawn.
-    async fn read(&mut self, retry: &mut Duration) -> Result<(), ReadError> {
+    async fn read(&mut self) -> Result<Infallible, ReadError> {
         let topic = self.wiring.topic.clone();
         let consumer = self.consumer.clone();
         let topics = HashSet::from([topic.clone()]);
@@ -108,11 +112,12 @@ impl Reader {
             .unwrap_or(Err(LocateError::Missing))?;
 
         let mut list = TopicPartitionList::new();
-        let mut behind = HashSet::new();
+        // Where each partition that holds anything ended when it was located.
+        let mut behind = HashMap::new();
         for range in &ranges {
             list.add_partition_offset(&topic, range.partition, Offset::Offset(range.low))?;
             if range.low < range.high {
-                behind.insert(range.partition);
+                behind.insert(range.partition, range.high);
             }
         }
         self.consumer.assign(&list)?;
@@ -124,9 +129,9 @@ impl Reader {
             let consumer = self.consumer.clone();
             let message = match consumer.recv().await {
                 Err(KafkaError::PartitionEOF(partition)) => {
-                    if behind.remove(&partition) && behind.is_empty() {
+                    // The end may come behind offsets that hold nothing.
+                    if behind.remove(&partition).is_some() && behind.is_empty() {
                         self.caught_up(&seen)?;
-                        *retry = FIRST_RETRY;
                     }
                     continue;
                 }
@@ -137,8 +142,14 @@ impl Reader {
             let age = (message.offset(), message.partition());
             let news = behind.is_empty();
             let key = self.take_in(message.key(), message.payload(), age, news)?;
-            if !news {
-                seen.extend(key);
+            if news {
+                continue;
+            }
+            seen.extend(key);
+            let (offset, partition) = age;
+            behind.retain(|number, high| *number != partition || offset + 1 < *high);
+            if behind.is_empty() {
+                self.caught_up(&seen)?;
             }
         }
     }
@@ -164,7 +175,7 @@ impl Reader {
             Some(Ok(route)) => Some(route),
             Some(Err(error)) => {
                 let reason = refusal(&error);
-                let error = format!("{:#}", anyhow::Error::from(error));
+                let error = chain(&error);
                 self.refuse(reason, &text, &error);
                 // An earlier route of that key is not what its owner wants any longer.
                 None
@@ -202,6 +213,7 @@ impl Reader {
         }
         tracing::info!(routes = self.table.served(), "routes are read");
         self.wiring.readiness.done(ROUTES);
+        self.retry = FIRST_RETRY;
         Ok(())
     }
 

@@ -58,7 +58,8 @@ pub(super) async fn serve(state: Shared, socket: std::net::TcpStream) {
     };
     match opened {
         Ok((endpoint, rest)) => Connection::new(state, socket, endpoint).run(rest).await,
-        Err(reason) => refuse(&state, socket, reason).await,
+        // Boxed, so that connections that are served need not have room for it.
+        Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
     }
 }
 
@@ -107,7 +108,7 @@ async fn refuse(state: &Shared, mut socket: TcpStream, reason: NoUpgrade) {
         socket.write_all(response.as_bytes()).await?;
         socket.shutdown().await?;
         // What is unread when a socket closes makes the kernel take back what was written.
-        let mut rest = [0; 1024];
+        let mut rest = vec![0; 1024];
         while socket.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
@@ -354,22 +355,22 @@ impl Connection {
 
     /// Reads past whatever still comes, up to the client's own goodbye.
     async fn await_end(&mut self) {
-        let mut scratch = [0; 1024];
-        let mut replies = Vec::new();
-        while self.socket.readable().await.is_ok() {
-            match self.socket.try_read(&mut scratch) {
-                Ok(count) if count > 0 => {
-                    let mut bytes = &scratch[..count];
-                    loop {
-                        match self.websocket.receive(&mut bytes, &mut replies) {
-                            Ok(Some(Incoming::Closed)) | Err(_) => return,
-                            Ok(Some(_)) => {}
-                            Ok(None) => break,
-                        }
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Ok(_) | Err(_) => return,
+        while self.socket.readable().await.is_ok() && !self.read_past() {}
+    }
+
+    /// Returns true when nothing more will come.
+    fn read_past(&mut self) -> bool {
+        let mut bytes = [0; 1024];
+        let mut bytes = match self.socket.try_read(&mut bytes) {
+            Ok(count) if count > 0 => &bytes[..count],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Ok(_) | Err(_) => return true,
+        };
+        loop {
+            match self.websocket.receive(&mut bytes, &mut Vec::new()) {
+                Ok(Some(Incoming::Closed)) | Err(_) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
             }
         }
     }

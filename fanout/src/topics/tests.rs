@@ -76,6 +76,7 @@ impl Case {
                 number: 0,
                 next,
                 repeats: Repeats::default(),
+                stalls: Stalls::default(),
             }],
             messages: messages.collect(),
         };
@@ -253,4 +254,19 @@ fn an_audit_finds_what_has_changed_behind_the_consumers_back() {
     }
     assert_eq!(case.audited(1, Some((5, 7, 8))), [""; 0]);
     assert_eq!(case.topics.watches()[0].next, 9);
+}
+
+#[test]
+fn a_partition_that_does_not_move_is_read_anew() {
+    let mut case = live();
+    for _ in 0..20 {
+        assert_eq!(case.audited(1, Some((5, 0, 5))), [""; 0]);
+    }
+    for _ in 1..MAX_STALLS {
+        assert_eq!(case.audited(1, Some((5, 0, 6))), [""; 0]);
+    }
+    assert_eq!(
+        case.audited(1, Some((5, 0, 6))),
+        ["unassign [0]", "load 0 after 100"]
+    );
 }

@@ -1,7 +1,7 @@
 //! A server whose hub the test feeds by hand: real sockets, no Kafka.
 
-// Each test file uses its own part of this.
-#![allow(dead_code)]
+// Each test file uses its own part of this; what panics here fails the test.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
