@@ -130,10 +130,15 @@ impl Mqtt {
         match (self.state, packet.packet_type()) {
             (State::AwaitsConnect, packet_type::CONNECT) => {
                 let answer = connect::answer(packet.data_as_slice(), self.limits.packet)?;
-                actions.push(Action::Send(answer.connack.into()));
                 match answer.client {
-                    Some(client) => self.state = State::Open(client),
-                    None => self.end(close::MQTT_REFUSED, actions),
+                    Some(client) => {
+                        client.send(answer.connack, actions);
+                        self.state = State::Open(client);
+                    }
+                    None => {
+                        actions.push(Action::Send(answer.connack.into()));
+                        self.end(close::MQTT_REFUSED, actions);
+                    }
                 }
                 Ok(())
             }
