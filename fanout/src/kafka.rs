@@ -59,6 +59,8 @@ fn config(bootstrap_servers: &str, client_id: &str) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false")
+        // A request leaves when it is made, also behind one that is not acknowledged yet.
+        .set("socket.nagle.disable", "true")
         // A broker that is back is found at once; the default waits up to 10 s.
         .set("reconnect.backoff.max.ms", "1000")
         // A topic's new leader, or its new life, is found after this time at the latest.
