@@ -10,13 +10,13 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use route::RouteKey;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::capture::Capture;
 use crate::conflict::{Claimant, Conflicts, Losers};
 use crate::kafka::{Routes, Topics};
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Metrics};
 use crate::mysql::Server;
 use crate::plan::{self, FEED, GAME, RoutePlan, Site};
 
@@ -38,8 +38,17 @@ pub(crate) struct Context {
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) triggers: Triggers,
+    /// Which kinds of objects have been listed.
+    pub(crate) known: watch::Sender<Known>,
     /// Told of each object that came, changed or went.
     pub(crate) objects: Notify,
+}
+
+/// Which kinds of objects have been listed since the process started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    games: bool,
+    feeds: bool,
 }
 
 /// Has objects reconciled though they did not change.
@@ -68,10 +77,20 @@ impl Triggers {
 
 impl Context {
     /// Waits until all objects are known, so that nothing is decided on a part of them.
+    ///
+    /// The stores' own `wait_until_ready` of kube 5.0 wakes only the last of those who wait.
     pub(crate) async fn objects_known(&self) {
-        // A store whose writer is gone belongs to a process that ends.
-        let _ = self.games.wait_until_ready().await;
-        let _ = self.feeds.wait_until_ready().await;
+        let mut known = self.known.subscribe();
+        // The sender lives as long as the context.
+        let _ = known.wait_for(|known| known.games && known.feeds).await;
+    }
+
+    /// Notes that all objects of the kind are known.
+    pub(crate) fn kind_known(&self, kind: Kind) {
+        self.known.send_modify(|known| match kind {
+            Kind::Game => known.games = true,
+            Kind::Feed => known.feeds = true,
+        });
     }
 
     /// The objects that claim what an older one has.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::{DatabaseError, Databases};
 use futures::channel::mpsc;
@@ -37,6 +38,10 @@ use crate::watch;
 
 /// What the process is not ready without.
 const OBJECTS: &str = "objects";
+
+/// How long reconciles that are under way may take when the process ends. They may be cut short
+/// anywhere: the next process goes on.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why the operator does not run.
 #[derive(Debug, Error)]
@@ -105,10 +110,18 @@ pub async fn run(
         }
     };
     let controllers = async {
-        tokio::join!(
+        let controllers = futures::future::join(
             control(ctx.clone(), game_writer, game_triggers, &shutdown),
             control(ctx.clone(), feed_writer, feed_triggers, &shutdown),
         );
+        let impatience = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            _ = controllers => {}
+            () = impatience => tracing::warn!("ending in the middle of reconciles"),
+        }
     };
     let serving = admin::serve(admin, readiness.clone(), registry, shutdown.clone());
     let (served, (), ()) = tokio::join!(serving, background, controllers);
@@ -208,6 +221,7 @@ fn context(
         memory: Memory::default(),
         metrics,
         triggers,
+        known: Default::default(),
         objects: tokio::sync::Notify::new(),
     };
     Ok((Arc::new(ctx), watched))
@@ -277,7 +291,8 @@ fn noticed<K: Reconciled>(ctx: &Context, event: &watcher::Event<K>) {
         }
         // The cache holds them only when the list is whole.
         watcher::Event::Init | watcher::Event::InitApply(_) => return,
-        watcher::Event::InitDone | watcher::Event::Apply(_) => {}
+        watcher::Event::InitDone => ctx.kind_known(K::KIND),
+        watcher::Event::Apply(_) => {}
     }
     ctx.conflicts.changed();
     ctx.objects.notify_one();

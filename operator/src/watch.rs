@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::backoff;
 use crate::conflict::{Losers, turned};
@@ -26,7 +26,7 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Looks at the servers every `period`, for ever.
 pub(crate) async fn servers(ctx: Arc<Context>, period: Duration) {
     ctx.objects_known().await;
-    let mut ticks = interval(period);
+    let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = BTreeSet::new();
     loop {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Connect, ConnectError, Connector, Listing, server_id};
+use super::{Connect, ConnectError, Connector, server_id};
 use crate::failure::shortened;
 use crate::plan::{ConnectorPlan, OWNER_KEY, SERVER_ID_KEY};
 
@@ -66,19 +66,10 @@ impl Connector {
     }
 }
 
-/// The configuration to put so that the connector is as planned, none when it already is.
-fn planned(
-    plan: &ConnectorPlan,
-    listing: &Listing,
-    reserved: &[u32],
-) -> Result<Option<BTreeMap<String, String>>, ConnectError> {
-    let id = server_id::choose(plan, listing, reserved)?;
+fn with_id(plan: &ConnectorPlan, id: u32) -> BTreeMap<String, String> {
     let mut config = plan.config.clone();
     config.insert(SERVER_ID_KEY.into(), id.to_string());
-    let existing = listing.get(&plan.name);
-    Ok(existing
-        .is_none_or(|connector| !connector.has(&config))
-        .then_some(config))
+    config
 }
 
 /// What a trace says: the outermost error and its root cause.
@@ -98,27 +89,38 @@ impl Connect {
         plan: &ConnectorPlan,
         reserved: &[u32],
     ) -> Result<bool, ConnectError> {
-        if planned(plan, &*self.list().await?, reserved)?.is_none() {
+        if self.is_as_planned(plan, reserved).await? {
             return Ok(false);
         }
-        // A server id is chosen among all there are, so one at a time; Connect lists a connector
-        // by the time it answers the PUT.
-        let _chosen = self.allocation.lock().await;
-        let Some(config) = planned(plan, &*self.list().await?, reserved)? else {
-            return Ok(false);
-        };
+        // One at a time, so that no two connectors are given one server id.
+        let mut given = self.given.lock().await;
+        let id = server_id::choose(plan, &*self.list().await?, &given, reserved)?;
+        let config = with_id(plan, id);
         let url = self.rest.url(&["connectors", &plan.name, "config"]);
         let action = format!("make the connector {}", plan.name);
         let _: Option<Value> = self
             .rest
             .send(Method::PUT, url, Some(&config), action)
             .await?;
+        given.insert(plan.name.clone(), id);
         tracing::info!(
             connector = plan.name,
-            server_id = config[SERVER_ID_KEY],
+            server_id = id,
             "made the connector or put it right"
         );
         Ok(true)
+    }
+
+    async fn is_as_planned(
+        &self,
+        plan: &ConnectorPlan,
+        reserved: &[u32],
+    ) -> Result<bool, ConnectError> {
+        let listing = self.list().await?;
+        let given = BTreeMap::new();
+        let id = server_id::choose(plan, &listing, &given, reserved)?;
+        let existing = listing.get(&plan.name);
+        Ok(existing.is_some_and(|connector| connector.has(&with_id(plan, id))))
     }
 
     /// Restarts what has failed of a connector.
@@ -139,9 +141,6 @@ impl Connect {
     /// Stops the connector and forgets how far it has read, so that a later one of the same name
     /// does not resume where this one was. One that is not there is no failure.
     pub(crate) async fn stop_and_forget(&self, name: &str) -> Result<(), ConnectError> {
-        if !self.list().await?.contains_key(name) {
-            return Ok(());
-        }
         let url = self.rest.url(&["connectors", name, "stop"]);
         self.order(Method::PUT, url, format!("stop the connector {name}"))
             .await?;
@@ -156,6 +155,7 @@ impl Connect {
         let url = self.rest.url(&["connectors", name]);
         self.order(Method::DELETE, url, format!("delete the connector {name}"))
             .await?;
+        self.given.lock().await.remove(name);
         tracing::info!(connector = name, "deleted the connector");
         Ok(())
     }

@@ -71,8 +71,9 @@ struct Worker {
 pub(crate) struct Connect {
     rest: Arc<Rest>,
     list: Batch<(), Result<Arc<Listing>, ConnectError>>,
-    /// Held while a server id is chosen and given to a connector.
-    allocation: Mutex<()>,
+    /// The server ids that this process gave to connectors, held while one is chosen. Connect
+    /// lists a new connector some time after it answered the request that made it.
+    given: Mutex<BTreeMap<String, u32>>,
 }
 
 struct Rest {
@@ -154,7 +155,7 @@ impl Connect {
         Ok(Self {
             rest,
             list,
-            allocation: Mutex::new(()),
+            given: Mutex::default(),
         })
     }
 

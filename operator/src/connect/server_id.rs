@@ -1,6 +1,8 @@
 //! Which `database.server.id` a connector gets. Two of one id end each other's connections, so
 //! ids are looked up among all connectors, never worked out from a name.
 
+use std::collections::BTreeMap;
+
 use super::{ConnectError, Listing};
 use crate::plan::{ConnectorPlan, SERVER_ID_KEY, ServerId};
 
@@ -8,18 +10,24 @@ use crate::plan::{ConnectorPlan, SERVER_ID_KEY, ServerId};
 const RANGE: u32 = 10_000;
 
 /// The id for the connector: the one it has where that is allowed, else the lowest free one.
-/// `reserved` are those of the shared connectors, whether or not they are there.
+/// `given` are those that were given out lately and may not be listed yet, `reserved` those of the
+/// shared connectors, whether or not they are there.
 pub(super) fn choose(
     plan: &ConnectorPlan,
     listing: &Listing,
+    given: &BTreeMap<String, u32>,
     reserved: &[u32],
 ) -> Result<u32, ConnectError> {
+    let listed = listing
+        .iter()
+        .filter_map(|(name, connector)| Some((name, connector.server_id()?)));
+    let ids: Vec<(&String, u32)> = listed
+        .chain(given.iter().map(|(name, id)| (name, *id)))
+        .collect();
     let used = |id: u32| {
-        listing
-            .iter()
-            .filter(|(name, _)| **name != plan.name)
-            .find(|(_, connector)| connector.server_id() == Some(id))
-            .map(|(name, _)| name)
+        ids.iter()
+            .find(|(name, other)| **name != plan.name && *other == id)
+            .map(|(name, _)| *name)
     };
     match plan.server_id {
         ServerId::Fixed(id) => match used(id) {
@@ -33,10 +41,11 @@ pub(super) fn choose(
         ServerId::FreeAbove(base) => {
             let range = base.saturating_add(1)..=base.saturating_add(RANGE);
             let free = |id: &u32| used(*id).is_none() && !reserved.contains(id);
-            let current = listing
-                .get(&plan.name)
-                .and_then(super::Connector::server_id)
-                .filter(|id| range.contains(id) && free(id));
+            let current = ids
+                .iter()
+                .filter(|(name, _)| **name == plan.name)
+                .map(|(_, id)| *id)
+                .find(|id| range.contains(id) && free(id));
             current
                 .or_else(|| range.clone().find(free))
                 .ok_or_else(|| ConnectError::NoServerId {
@@ -74,7 +83,7 @@ mod tests {
     fn a_dedicated_connector_gets_the_lowest_free_id_and_keeps_it() {
         let plan = dedicated("7");
         let choose = |ids: &[(&str, u32)], reserved: &[u32]| {
-            super::choose(&plan, &listing(ids), reserved).unwrap()
+            super::choose(&plan, &listing(ids), &BTreeMap::new(), reserved).unwrap()
         };
         assert_eq!(choose(&[], &[40_000]), 40_001);
         assert_eq!(choose(&[("a", 40_001), ("b", 40_003)], &[40_000]), 40_002);
@@ -86,10 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_was_just_given_out_is_not_free() {
+        let plan = dedicated("7");
+        let given = BTreeMap::from([("gamecast.default.solo.8".to_owned(), 40_001)]);
+        assert_eq!(choose(&plan, &listing(&[]), &given, &[]).unwrap(), 40_002);
+        let given = BTreeMap::from([(plan.name.clone(), 40_005)]);
+        assert_eq!(choose(&plan, &listing(&[]), &given, &[]).unwrap(), 40_005);
+    }
+
+    #[test]
     fn a_shared_connector_has_the_base_or_says_who_has_it() {
-        let plan = crate::plan::tests::shared();
-        assert_eq!(choose(&plan, &listing(&[]), &[]).unwrap(), 40_000);
-        let error = choose(&plan, &listing(&[("other", 40_000)]), &[]).unwrap_err();
+        let (plan, none) = (crate::plan::tests::shared(), BTreeMap::new());
+        assert_eq!(choose(&plan, &listing(&[]), &none, &[]).unwrap(), 40_000);
+        let error = choose(&plan, &listing(&[("other", 40_000)]), &none, &[]).unwrap_err();
         assert!(matches!(error, ConnectError::ServerIdTaken { other, .. } if other == "other"));
     }
 }
