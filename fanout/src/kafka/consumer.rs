@@ -3,7 +3,8 @@
 //! see one order.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::loader::Request;
+use super::locator::Leaders;
 use super::{Consumer, config, create, error_name};
 use crate::hub::{Batch, Event, Interest, RouteId};
 use crate::metrics::{Metrics, Outcome};
@@ -62,6 +64,9 @@ pub(crate) struct Wiring {
 
 struct State<'a> {
     consumer: &'a Consumer,
+    leaders: Leaders,
+    /// Topics that were assigned in this round.
+    assigned: HashSet<String>,
     topics: Topics,
     loader: mpsc::UnboundedSender<Request>,
     feeds: Vec<Feed>,
@@ -86,11 +91,13 @@ pub(crate) async fn run(
     let mut config = config(bootstrap_servers, "gamecast-fanout");
     // A partition that is assigned waits out the fetch in flight: this long at most when nothing
     // happens. At rest it is also how often the broker is asked.
-    config.set("fetch.wait.max.ms", "100");
-    let consumer = create(&config, &wiring.metrics)?;
+    config.set("fetch.wait.max.ms", "50");
+    let consumer = Arc::new(create(&config, &wiring.metrics)?);
     let (mut commands, mut interest) = (wiring.commands, wiring.interest);
     let mut state = State {
         consumer: &consumer,
+        leaders: Leaders::start(consumer.clone()),
+        assigned: HashSet::new(),
         topics,
         loader: wiring.loader,
         feeds: wiring.feeds,
@@ -218,6 +225,7 @@ impl State<'_> {
                 }
                 Effect::Assign { topic, partitions } => {
                     let list = list(&topic, partitions);
+                    self.assigned.insert(topic);
                     list.and_then(|list| self.consumer.incremental_assign(&list))
                 }
                 Effect::Unassign { topic, partitions } => {
@@ -235,6 +243,9 @@ impl State<'_> {
 
     /// Sends what the workers are to be told. A worker that is behind makes Kafka wait.
     async fn settle(&mut self) {
+        if !self.assigned.is_empty() {
+            self.leaders.find(std::mem::take(&mut self.assigned));
+        }
         if self.batch.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use thiserror::Error;
@@ -18,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, LocalSet, spawn_blocking, spawn_local};
 
 use super::consumer::{Command, Ledger, record};
-use super::locator::{LocateError, Range, locate};
+use super::locator::{Leaders, LocateError, Range, locate};
 use super::{Consumer, chain, config, create};
 use crate::hub::{Event, Retained, RouteId};
 use crate::metrics::{Metrics, Outcome};
@@ -53,6 +54,7 @@ enum LoadError {
 
 struct Loader {
     consumer: Arc<Consumer>,
+    leaders: Leaders,
     /// Records per partition that are read for last values.
     look_back: i64,
     commands: mpsc::UnboundedSender<Command>,
@@ -74,8 +76,10 @@ pub(crate) async fn run(
         .set("enable.partition.eof", "true")
         // What is there is sent at once; this is how long a fetch hides from new partitions.
         .set("fetch.wait.max.ms", "10");
+    let consumer = Arc::new(create(&config, &metrics)?);
     let loader = Rc::new(Loader {
-        consumer: Arc::new(create(&config, &metrics)?),
+        leaders: Leaders::start(consumer.clone()),
+        consumer,
         look_back: look_back.into(),
         commands,
         ledger: Ledger::new(metrics.clone()),
@@ -145,7 +149,8 @@ impl Loader {
     async fn load_all(self: Rc<Self>, loads: Vec<Load>) {
         let begun = Instant::now();
         let topics = loads.iter().map(|load| load.reader.route().topic().into());
-        let mut located = self.locate(topics.collect()).await;
+        let topics: HashSet<String> = topics.collect();
+        let mut located = self.locate(topics.clone()).await;
         for load in loads {
             let ranges = located.remove(load.reader.route().topic());
             let loader = self.clone();
@@ -158,6 +163,9 @@ impl Loader {
                 loader.answer(&load.reader, result, begun);
             });
         }
+        // By then all of them have asked for their partitions.
+        tokio::task::yield_now().await;
+        self.leaders.find(topics);
     }
 
     fn answer(&self, reader: &Reader, result: Result<Loaded, LoadError>, begun: Instant) {
@@ -201,9 +209,12 @@ impl Loader {
                 // What follows is the stream's.
                 range.high = start.clamp(range.low, range.high);
             }
+            let topic = reader.route().topic();
+            let queue = self.consumer.split_partition_queue(topic, range.partition);
+            let queue = queue.ok_or(KafkaError::NoMessageReceived)?;
             reading.spawn_local(async move {
                 let _slot = loader.slots.acquire().await;
-                let read = loader.read_last_values(&reader, range);
+                let read = loader.read_last_values(&reader, range, &queue);
                 let read = tokio::time::timeout(TIMEOUT, read).await;
                 read.unwrap_or(Err(LoadError::Timeout))
             });
@@ -227,6 +238,7 @@ impl Loader {
         &self,
         reader: &Reader,
         range: Range,
+        queue: &Queue,
     ) -> Result<(Partition, Retained), LoadError> {
         let newest = if reader.has_one_topic() {
             TAIL
@@ -234,10 +246,10 @@ impl Loader {
             self.look_back
         };
         let from = range.low.max(range.high - newest);
-        let (mut repeats, mut values) = self.read(reader, range, from).await?;
+        let (mut repeats, mut values) = self.read(reader, range, from, queue).await?;
         if values.is_empty() && reader.has_one_topic() && from > range.low {
             // Compaction leaves holes: the newest record may be anywhere.
-            (repeats, values) = self.read(reader, range, range.low).await?;
+            (repeats, values) = self.read(reader, range, range.low, queue).await?;
         }
         let partition = Partition {
             number: range.partition,
@@ -254,6 +266,7 @@ impl Loader {
         reader: &Reader,
         range: Range,
         from: i64,
+        queue: &Queue,
     ) -> Result<(Repeats, Retained), LoadError> {
         let mut repeats = Repeats::default();
         let mut values = Retained::default();
@@ -261,9 +274,9 @@ impl Loader {
             return Ok((repeats, values));
         }
         let topic = reader.route().topic();
-        let assigned = Assigned::new(&self.consumer, topic, range.partition, from)?;
+        let _assigned = Assigned::new(&self.consumer, topic, range.partition, from)?;
         loop {
-            let message = match assigned.queue.recv().await {
+            let message = match queue.recv().await {
                 // The client's position is at the end, whatever the last offsets hold.
                 Err(KafkaError::PartitionEOF(_)) => break,
                 message => message?,
@@ -313,10 +326,12 @@ impl Loader {
     }
 }
 
+/// Where the records of one partition come.
+type Queue = StreamPartitionQueue<super::Context>;
+
 /// A partition that is read for as long as this lives.
 struct Assigned<'a> {
     consumer: &'a Arc<Consumer>,
-    queue: rdkafka::consumer::stream_consumer::StreamPartitionQueue<super::Context>,
     list: TopicPartitionList,
 }
 
@@ -327,16 +342,10 @@ impl<'a> Assigned<'a> {
         partition: i32,
         from: i64,
     ) -> Result<Self, KafkaError> {
-        let queue = consumer.split_partition_queue(topic, partition);
-        let queue = queue.ok_or(KafkaError::NoMessageReceived)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(from))?;
         consumer.incremental_assign(&list)?;
-        Ok(Self {
-            consumer,
-            queue,
-            list,
-        })
+        Ok(Self { consumer, list })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Where the partitions of topics begin and end. These calls block.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use super::Consumer;
 
@@ -70,6 +73,38 @@ pub(super) fn locate(
         (topic.clone(), ranges)
     });
     Ok(located.collect())
+}
+
+/// Tells a client where the partitions are that it has just been asked to read. It would find
+/// out by itself, but only once a second.
+#[derive(Debug, Clone)]
+pub(super) struct Leaders(mpsc::UnboundedSender<HashSet<String>>);
+
+impl Leaders {
+    /// Starts a task that asks for `consumer`, once for all topics that came up meanwhile.
+    pub(super) fn start(consumer: Arc<Consumer>) -> Self {
+        let (sender, mut wanted) = mpsc::unbounded_channel::<HashSet<String>>();
+        tokio::spawn(async move {
+            while let Some(mut topics) = wanted.recv().await {
+                while let Ok(more) = wanted.try_recv() {
+                    topics.extend(more);
+                }
+                let consumer = consumer.clone();
+                let asked = spawn_blocking(move || partitions(&consumer, &topics)).await;
+                if let Ok(Err(error)) = asked {
+                    // The client goes on to ask by itself.
+                    tracing::debug!(%error, "failed to find leaders");
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    /// The partitions of `topics` have been assigned, or are about to be.
+    pub(super) fn find(&self, topics: HashSet<String>) {
+        // The task ends with the runtime.
+        let _ = self.0.send(topics);
+    }
 }
 
 /// The partitions of those topics that exist; `None` when one of them has no leader.
