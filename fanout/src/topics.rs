@@ -9,24 +9,23 @@
 //!     +--------------------------------------+ nobody for the grace period
 //! ```
 
+mod served;
+mod verdict;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use route::{Route, RouteKey, TopicFilter};
 
+pub(crate) use served::{Partition, Stalls};
+use served::{Phase, Served, is_same_life};
+pub(crate) use verdict::{Verdict, judge};
+
 use crate::hub::{Event, Interest, Message, RouteId};
 use crate::interest::{Filters, Offers};
-use crate::record::{Outcome, Reader, Record, Repeats, Unserved};
+use crate::record::{Outcome, Reader, Record};
 use crate::routes::Change;
-
-/// The first failure is followed by another attempt after this time, each further one by the
-/// double, up to the maximum.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
-
-/// A partition that so many audits in a row have found at the same offset is read anew.
-const MAX_STALLS: u32 = 4;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -61,35 +60,6 @@ pub(crate) struct Loaded {
     pub(crate) messages: Vec<Arc<Message>>,
 }
 
-/// How far a partition has been read.
-#[derive(Debug, Clone)]
-pub(crate) struct Partition {
-    pub(crate) number: i32,
-    /// The offset that comes next.
-    pub(crate) next: i64,
-    pub(crate) repeats: Repeats,
-    /// How often in a row an audit has found it where it was, with records still to be read.
-    pub(crate) stalls: Stalls,
-}
-
-/// Counts the audits that have found a partition at the same offset.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stalls {
-    at: i64,
-    audits: u32,
-}
-
-impl Stalls {
-    /// Takes note of an audit. A partition may end in offsets that hold nothing, so being short
-    /// of its end proves little: true after a while only.
-    fn note(&mut self, next: i64, high: i64) -> bool {
-        let stalled = next < high && next == self.at;
-        self.audits = if stalled { self.audits + 1 } else { 0 };
-        self.at = next;
-        self.audits >= MAX_STALLS
-    }
-}
-
 /// A consumed partition as an audit knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watch {
@@ -110,14 +80,6 @@ pub(crate) struct Finding {
     pub(crate) ranges: Vec<(i32, i64, i64, i64)>,
 }
 
-/// What became of a record, to be counted.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    pub(crate) outcome: &'static str,
-    /// The route that has no topic for it, and why.
-    pub(crate) complaint: Option<(RouteId, Arc<Route>, Unserved)>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Topics {
     grace: Duration,
@@ -128,32 +90,6 @@ pub(crate) struct Topics {
     by_topic: HashMap<String, RouteId>,
     filters: Filters,
     offers: Offers,
-}
-
-#[derive(Debug)]
-struct Served {
-    reader: Arc<Reader>,
-    /// How many filters may match it.
-    wanted: usize,
-    unwanted_since: Option<Instant>,
-    phase: Phase,
-    /// Attempts to load that have failed since the last that did not.
-    failures: u32,
-    /// The workers hold last values of it.
-    shown: bool,
-    /// It appeared under the eyes of subscribers: they get all that it has had since.
-    from_start: bool,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Idle,
-    Loading,
-    Live {
-        partitions: Vec<Partition>,
-        /// A record has been served, so that the initial value is past.
-        held: bool,
-    },
 }
 
 impl Topics {
@@ -405,101 +341,6 @@ impl Topics {
             _ => 0,
         });
         live.sum()
-    }
-}
-
-impl Served {
-    /// Begins to load when somebody wants it.
-    fn want(&mut self, effects: &mut Vec<Effect>) {
-        if self.wanted > 0 && matches!(self.phase, Phase::Idle) {
-            self.phase = Phase::Loading;
-            let delay = match self.failures {
-                0 => Duration::ZERO,
-                n => (FIRST_RETRY * 2_u32.saturating_pow((n - 1).min(10))).min(LAST_RETRY),
-            };
-            effects.push(Effect::Load(Load {
-                reader: self.reader.clone(),
-                delay,
-                from_start: self.from_start,
-            }));
-        }
-    }
-
-    /// What a route shows that holds no record.
-    fn initial(&self) -> Event {
-        Event::Loaded {
-            route: self.reader.id(),
-            messages: self.reader.initial().into_iter().collect(),
-        }
-    }
-
-    fn unassign(&self, effects: &mut Vec<Effect>) {
-        if let Phase::Live { partitions, .. } = &self.phase {
-            effects.push(Effect::Unassign {
-                topic: self.reader.route().topic().into(),
-                partitions: partitions.iter().map(|p| p.number).collect(),
-            });
-        }
-    }
-
-    fn stop(&mut self, effects: &mut Vec<Effect>) {
-        self.unassign(effects);
-        self.phase = Phase::Idle;
-        self.unwanted_since = None;
-        if std::mem::take(&mut self.shown) {
-            let route = self.reader.id();
-            effects.push(Effect::Emit(Event::Dropped { route }));
-        }
-    }
-}
-
-/// True when what has been read of one route holds for the other.
-fn is_same_life(a: &Route, b: &Route) -> bool {
-    a.topic() == b.topic()
-        && a.epoch() == b.epoch()
-        && a.template() == b.template()
-        && a.fallback() == b.fallback()
-        && a.records() == b.records()
-        && a.access() == b.access()
-}
-
-/// What the workers are told of an outcome, and what is counted.
-pub(crate) fn judge(outcome: Outcome, reader: &Reader) -> (Option<Event>, Verdict) {
-    let verdict = |outcome| Verdict {
-        outcome,
-        complaint: None,
-    };
-    match outcome {
-        Outcome::Message {
-            message,
-            refresh,
-            unrouted,
-        } => {
-            let outcome = match (&unrouted, refresh) {
-                (Some(reason), _) => reason.name(),
-                (None, true) => "snapshot",
-                (None, false) => "served",
-            };
-            let event = if refresh {
-                Event::Refresh(message)
-            } else {
-                Event::Record(message)
-            };
-            let route = || reader.route().clone();
-            let complaint = unrouted.map(|reason| (reader.id(), route(), reason));
-            (Some(event), Verdict { outcome, complaint })
-        }
-        Outcome::Forget(key) => {
-            let route = reader.id();
-            (Some(Event::Forget { route, key }), verdict("deleted"))
-        }
-        Outcome::Repeat => (None, verdict("repeat")),
-        Outcome::Ignored => (None, verdict("ignored")),
-        Outcome::Unserved(reason) => {
-            let outcome = reason.name();
-            let complaint = Some((reader.id(), reader.route().clone(), reason));
-            (None, Verdict { outcome, complaint })
-        }
     }
 }
 

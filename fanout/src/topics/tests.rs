@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use route::Records;
 
+use super::served::MAX_STALLS;
 use super::*;
 use crate::hub::Position;
-use crate::record::Source;
+use crate::record::{Repeats, Source};
 
 const GRACE: Duration = Duration::from_secs(10);
 
