@@ -1,6 +1,7 @@
 //! Awaits marker rows on their topics.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,14 +20,24 @@ use crate::failure::{Failure, chain};
 use crate::metrics::Backend;
 use crate::reason::Reason;
 
+/// How often a consumer looks whether it is still held.
+const HELD: Duration = Duration::from_secs(1);
+
 /// The wait after the consumer reported an error, which it goes on to report while it lasts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// One consumer for the marker topics of all connectors, assigned only while one is awaited.
 pub(crate) struct Markers {
-    consumer: Arc<StreamConsumer>,
     access: Access,
-    awaited: Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>,
+    reader: Mutex<Arc<Reader>>,
+    awaited: Arc<Awaited>,
+}
+
+/// A consumer, until it reports an error. One that has lost its brokers can take half a minute to
+/// read again; a new one reads at once.
+struct Reader {
+    consumer: StreamConsumer,
+    is_stale: AtomicBool,
 }
 
 /// Why a marker topic could not be followed.
@@ -56,13 +67,13 @@ struct MarkerRow {
 
 /// A marker topic that is being followed, until this is dropped.
 pub(crate) struct Following {
-    consumer: Arc<StreamConsumer>,
+    reader: Arc<Reader>,
     partition: TopicPartitionList,
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        if let Err(error) = self.consumer.incremental_unassign(&self.partition) {
+        if let Err(error) = self.reader.consumer.incremental_unassign(&self.partition) {
             tracing::warn!(%error, "failed to stop reading a marker topic");
         }
     }
@@ -71,31 +82,10 @@ impl Drop for Following {
 impl Markers {
     /// Starts the consumer. Must be called within a tokio runtime.
     pub(crate) fn new(access: &Access) -> KafkaResult<Self> {
-        let mut config = access.consumer();
-        // A topic that is added waits for the answer of the fetch that is under way.
-        config.set("fetch.wait.max.ms", "20");
-        let consumer: Arc<StreamConsumer> = Arc::new(config.create()?);
-        let awaited = Arc::new(Mutex::new(HashMap::new()));
-        let (reader, waiting) = (consumer.clone(), Arc::downgrade(&awaited));
-        tokio::spawn(async move {
-            loop {
-                let message = reader.recv().await;
-                let Some(waiting) = waiting.upgrade() else {
-                    return;
-                };
-                match message {
-                    Ok(message) => arrived(&waiting, message.payload()),
-                    // Brokers that are gone, a topic that is: whoever awaits a marker times out.
-                    Err(error) => {
-                        tracing::debug!(%error, "the marker consumer reported an error");
-                        sleep(PAUSE).await;
-                    }
-                }
-            }
-        });
+        let awaited = Arc::default();
         Ok(Self {
-            consumer,
             access: access.clone(),
+            reader: Mutex::new(start(access, &awaited)?),
             awaited,
         })
     }
@@ -107,8 +97,9 @@ impl Markers {
             servers: self.access.bootstrap_servers.clone(),
             source,
         };
-        let (consumer, name, wait) = (self.consumer.clone(), topic.to_owned(), self.access.timeout);
-        let watermarks = spawn_blocking(move || consumer.fetch_watermarks(&name, 0, wait));
+        let reader = self.reader().map_err(failed)?;
+        let (asked, name, wait) = (reader.clone(), topic.to_owned(), self.access.timeout);
+        let watermarks = spawn_blocking(move || asked.consumer.fetch_watermarks(&name, 0, wait));
         let (_, end) = watermarks
             .await
             .map_err(|error| MarkerError::Thread(Arc::new(error)))?
@@ -117,13 +108,18 @@ impl Markers {
         partition
             .add_partition_offset(topic, 0, Offset::Offset(end))
             .map_err(failed)?;
-        self.consumer
-            .incremental_assign(&partition)
-            .map_err(failed)?;
-        Ok(Following {
-            consumer: self.consumer.clone(),
-            partition,
-        })
+        let assigned = reader.consumer.incremental_assign(&partition);
+        assigned.map_err(failed)?;
+        Ok(Following { reader, partition })
+    }
+
+    fn reader(&self) -> KafkaResult<Arc<Reader>> {
+        // Replaced whole.
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if reader.is_stale.load(Ordering::Relaxed) {
+            *reader = start(&self.access, &self.awaited)?;
+        }
+        Ok(reader.clone())
     }
 
     /// Notes that `token` is awaited, before it is written.
@@ -141,9 +137,42 @@ impl Markers {
         wait: Duration,
     ) -> bool {
         let arrived = matches!(timeout(wait, arrival).await, Ok(Ok(())));
-        lock(&self.awaited).remove(token);
+        if !arrived {
+            lock(&self.awaited).remove(token);
+            // The connector is to be doubted first, but the next try has a new reader too.
+            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            reader.is_stale.store(true, Ordering::Relaxed);
+        }
         arrived
     }
+}
+
+/// Starts a consumer that reads for as long as somebody holds it.
+fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
+    let mut config = access.consumer();
+    // A topic that is added waits for the answer of the fetch that is under way.
+    config.set("fetch.wait.max.ms", "20");
+    let reader = Arc::new(Reader {
+        consumer: config.create()?,
+        is_stale: AtomicBool::new(false),
+    });
+    let (held, awaited) = (Arc::downgrade(&reader), awaited.clone());
+    tokio::spawn(async move {
+        while let Some(reader) = held.upgrade() {
+            match timeout(HELD, reader.consumer.recv()).await {
+                Ok(Ok(message)) => arrived(&awaited, message.payload()),
+                // Brokers that are gone, a topic that is: whoever awaits a marker times out.
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "the marker consumer reported an error");
+                    reader.is_stale.store(true, Ordering::Relaxed);
+                    sleep(PAUSE).await;
+                }
+                // Nothing came; is the consumer still held?
+                Err(_) => {}
+            }
+        }
+    });
+    Ok(reader)
 }
 
 type Awaited = Mutex<HashMap<String, oneshot::Sender<()>>>;

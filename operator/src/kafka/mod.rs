@@ -106,26 +106,26 @@ impl From<TopicError> for Failure {
             TopicError::Plan(error) => return error.clone().into(),
             TopicError::RoutesNotRead { .. } => Reason::RoutesNotRead,
             TopicError::Partitions { .. } => Reason::TopicMismatch,
-            TopicError::Refused { code, .. } if !is_unavailable(*code) => Reason::KafkaRefused,
+            TopicError::Refused { code, .. } if is_refusal(*code) => Reason::KafkaRefused,
             _ => Reason::KafkaUnavailable,
         };
         Failure::new(reason, chain(&error)).of(Backend::Kafka)
     }
 }
 
-/// True where a broker, not the request, is the trouble.
-fn is_unavailable(code: RDKafkaErrorCode) -> bool {
+/// True where the request, not a broker, is the trouble.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
-        Code::AllBrokersDown
-            | Code::BrokerNotAvailable
-            | Code::BrokerTransportFailure
-            | Code::MessageTimedOut
-            | Code::NotController
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::NetworkException
-            | Code::Resolve
+        Code::ClusterAuthorizationFailed
+            | Code::InvalidConfig
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidRequest
+            | Code::InvalidTopic
+            | Code::PolicyViolation
+            | Code::TopicAuthorizationFailed
+            | Code::UnsupportedVersion
     )
 }
