@@ -1,14 +1,18 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::guest::ReadyUrl;
+use crate::member::{GuestName, Member};
 use crate::options::Ports;
 use crate::server::Server;
 
 /// Starts and stops the real servers that Gamecast runs on: MySQL, Kafka, Kafka Connect with
-/// Debezium, and a Kubernetes control plane. All of them listen on 127.0.0.1 only.
+/// Debezium, and a Kubernetes control plane. All of them listen on 127.0.0.1 only. Other programs
+/// can run beside them, and end with them.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
@@ -25,18 +29,23 @@ pub struct Args {
 pub enum Command {
     /// Install what is missing and start every server that does not run.
     Up(Up),
-    /// End every server. The data stays.
+    /// Install what is missing and start nothing.
+    Install(Chosen),
+    /// Run a program beside the servers, and wait until it is ready. One of its name that runs is
+    /// ended first. It runs in the current folder, and on after this command.
+    Run(Run),
+    /// End every program beside the servers, and then every server. The data stays.
     Down {
         /// Remove the data as well. Artifacts and secrets stay.
         #[arg(long)]
         purge: bool,
     },
-    /// Show what each server does.
+    /// Show what each server and each program beside them does.
     Status,
-    /// Print the log of a server.
+    /// Print the log of a server or program.
     Logs {
-        /// The server.
-        name: Server,
+        /// The server or program.
+        name: Member,
         /// Go on printing what is added, until interrupted.
         #[arg(short, long)]
         follow: bool,
@@ -51,14 +60,82 @@ pub enum Command {
 /// What `up` is to start.
 #[derive(Debug, clap::Args)]
 pub struct Up {
+    /// Which servers.
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// Ports of the servers.
+    #[command(flatten)]
+    pub ports: Ports,
+}
+
+/// Which servers, and where what they need is installed.
+#[derive(Debug, clap::Args)]
+pub struct Chosen {
     /// Folder of the installed artifacts, which several stacks can share; `dist` within --dir if
     /// not given.
     #[arg(long, env = "GAMECAST_DIST")]
     pub dist: Option<PathBuf>,
-    /// Start only these servers, and those that they need.
+    /// Only these servers, and those that they need.
     #[arg(long, value_delimiter = ',', env = "GAMECAST_SERVERS")]
     pub only: Option<Vec<Server>>,
-    /// Ports of the servers.
-    #[command(flatten)]
-    pub ports: Ports,
+}
+
+/// What `run` is to run.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Its name in the stack: a-z, 0-9 and -, a letter first, and no server's.
+    pub name: GuestName,
+    /// Answers a GET with a success when the program is ready, as in
+    /// http://127.0.0.1:9080/readyz. Without it, nothing is waited for.
+    #[arg(long, value_name = "URL")]
+    pub ready: Option<ReadyUrl>,
+    /// The port of its clients, which must be free; by default that of --ready.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// An environment variable for the program, on top of those that are set. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(String, String)>,
+    /// The program and its arguments, after --.
+    #[arg(last = true, required = true, value_names = ["PROGRAM", "ARGS"])]
+    pub command: Vec<OsString>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is wanted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_programs() {
+        let line = "devstack run api --env A=b=c --port 80 -- api serve --port 81 -- -x";
+        let Command::Run(run) = Args::parse_from(line.split(' ')).command else {
+            panic!("not run");
+        };
+        assert_eq!(run.port, Some(80));
+        assert_eq!(run.env, [("A".to_owned(), "b=c".to_owned())]);
+        assert_eq!(run.command, ["api", "serve", "--port", "81", "--", "-x"]);
+        for wrong in [
+            "devstack run kafka -- true",
+            "devstack run a --env x -- true",
+            "devstack run a --ready ftp://h/ -- true",
+            "devstack run a",
+            "devstack run a true",
+            "devstack logs ../a",
+        ] {
+            assert!(Args::try_parse_from(wrong.split(' ')).is_err(), "{wrong}");
+        }
+    }
 }

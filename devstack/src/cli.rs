@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use crate::args::{Args, Command, Up};
+use crate::args::{Args, Chosen, Command, Run, Up};
 use crate::endpoints::Endpoints;
 use crate::error::{Error, file_error};
+use crate::guest::Guest;
+use crate::member::Member;
 use crate::options::Options;
-use crate::server::Server;
 use crate::stack::Stack;
 use crate::status::Status;
 
@@ -26,13 +27,15 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 pub async fn run(args: Args) -> Result<(), Error> {
     match args.command {
         Command::Up(up) => self::up(&args.dir, up).await,
+        Command::Install(chosen) => Stack::install(&options(&args.dir, chosen)).await,
+        Command::Run(run) => self::guest(&args.dir, run).await,
         Command::Down { purge } => {
             let stack = Stack::open(&args.dir)?;
             stack.down().await?;
             if purge { stack.purge() } else { Ok(()) }
         }
         Command::Status => {
-            let status = Stack::open(&args.dir)?.status().await;
+            let status = Stack::open(&args.dir)?.status().await?;
             print(|out| table(out, &status))
         }
         Command::Logs { name, follow } => logs(&Stack::open(&args.dir)?, name, follow).await,
@@ -41,14 +44,32 @@ pub async fn run(args: Args) -> Result<(), Error> {
 }
 
 async fn up(dir: &Path, up: Up) -> Result<(), Error> {
-    let mut options = Options::new(dir);
-    options.dist = up.dist;
+    let mut options = options(dir, up.chosen);
     options.ports = up.ports;
-    if let Some(only) = up.only {
-        options.servers = only;
-    }
     let stack = Stack::up(options).await?;
     print(|out| summary(out, dir, stack.endpoints()))
+}
+
+fn options(dir: &Path, chosen: Chosen) -> Options {
+    let mut options = Options::new(dir);
+    options.dist = chosen.dist;
+    if let Some(only) = chosen.only {
+        options.servers = only;
+    }
+    options
+}
+
+async fn guest(dir: &Path, run: Run) -> Result<(), Error> {
+    let mut command = run.command.into_iter();
+    let guest = Guest {
+        name: run.name,
+        ready: run.ready,
+        port: run.port,
+        env: run.env,
+        program: command.next().unwrap_or_default(),
+        args: command.collect(),
+    };
+    Stack::open(dir)?.run(&guest).await
 }
 
 fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result<()> {
@@ -74,17 +95,17 @@ fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result
 }
 
 fn table(out: &mut dyn Write, status: &[Status]) -> io::Result<()> {
-    let row = |server: &str, state: &str, pid: &str, port: &str, mb: &str, log: &str| {
-        format!("{server:<18} {state:<9} {pid:>8} {port:>5} {mb:>5}  {log}\n")
+    let row = |name: &str, state: &str, pid: &str, port: &str, mb: &str, log: &str| {
+        format!("{name:<18} {state:<9} {pid:>8} {port:>5} {mb:>5}  {log}\n")
     };
-    out.write_all(row("SERVER", "STATE", "PID", "PORT", "MB", "LOG").as_bytes())?;
+    out.write_all(row("NAME", "STATE", "PID", "PORT", "MB", "LOG").as_bytes())?;
     for status in status {
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let line = row(
-            status.server.name(),
+            &status.member.to_string(),
             &status.state.to_string(),
             &or_dash(status.pid.map(|pid| pid.to_string())),
-            &status.port.to_string(),
+            &or_dash(status.port.map(|port| port.to_string())),
             &or_dash(status.resident_kib.map(|kib| (kib / 1024).to_string())),
             &status.log.display().to_string(),
         );
@@ -93,9 +114,9 @@ fn table(out: &mut dyn Write, status: &[Status]) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints the log of `server`; with `follow`, then what is added, over restarts too.
-async fn logs(stack: &Stack, server: Server, follow: bool) -> Result<(), Error> {
-    let path = stack.log(server);
+/// Prints the log of `member`; with `follow`, then what is added, over restarts too.
+async fn logs(stack: &Stack, member: Member, follow: bool) -> Result<(), Error> {
+    let path = stack.log(member);
     let failed = || file_error("read", &path);
     let mut text = Vec::new();
     loop {

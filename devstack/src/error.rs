@@ -1,9 +1,11 @@
 //! What can go wrong with the stack, and what to do about it.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::member::Member;
 use crate::server::Server;
 
 /// Why the stack, or one of its servers, could not be brought to where it should be.
@@ -60,39 +62,42 @@ pub enum Error {
         source: rcgen::Error,
     },
     /// Somebody else has the port.
-    #[error("{server} cannot have port {port}: another program listens there")]
+    #[error("{member} cannot have port {port}: another program listens there")]
     PortTaken {
-        /// The server that wants the port.
-        server: Server,
-        /// The TCP port on 127.0.0.1.
+        /// Who wants the port.
+        member: Member,
+        /// The TCP port on this machine.
         port: u16,
     },
-    /// A server could not be started.
-    #[error("failed to start {server}")]
+    /// There is no such program to run.
+    #[error("there is no program {0:?}")]
+    NoProgram(OsString),
+    /// A process could not be started.
+    #[error("failed to start {member}")]
     Start {
-        /// The server.
-        server: Server,
+        /// Who.
+        member: Member,
         /// Why not.
         source: io::Error,
     },
-    /// A server ended before it was ready.
-    #[error("{server} ended before it was ready; the end of {}:\n{tail}", .log.display())]
+    /// It ended before it was ready.
+    #[error("{member} ended before it was ready; the end of {}:\n{tail}", .log.display())]
     Ended {
-        /// The server.
-        server: Server,
+        /// Who.
+        member: Member,
         /// Its log.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
     },
-    /// A server runs but is not ready within its time.
+    /// It runs but is not ready within its time.
     #[error(
-        "{server} is not ready after {} s ({why}); the end of {}:\n{tail}",
+        "{member} is not ready after {} s ({why}); the end of {}:\n{tail}",
         .limit.as_secs(), .log.display()
     )]
     NotReady {
-        /// The server.
-        server: Server,
+        /// Who.
+        member: Member,
         /// How long it had.
         limit: Duration,
         /// What the last look at it found.
@@ -106,10 +111,10 @@ pub enum Error {
     #[error("{0} does not run")]
     NotRunning(Server),
     /// A signal could not be sent, or had no effect.
-    #[error("failed to signal {server}")]
+    #[error("failed to signal {member}")]
     Signal {
-        /// The server.
-        server: Server,
+        /// Who.
+        member: Member,
         /// Why not.
         source: io::Error,
     },

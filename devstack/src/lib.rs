@@ -6,7 +6,10 @@
 //!   tests -+     |              +-> graph     each server once those it needs are ready
 //!                |                    |
 //!                |                    +-> start --> servers: prepare, command, probe
-//!                +-> stop, kill,                |
+//!                |                            |
+//!                +-> run --> guest -----------+   a program beside the servers
+//!                |                            |
+//!                +-> stop, kill,              |
 //!                    freeze, restart ...... process: recognised by id and start time
 //!
 //!   etcd --> apiserver --> controller-manager        mysql        kafka --> connect
@@ -33,7 +36,9 @@ mod cli;
 mod endpoints;
 mod error;
 mod graph;
+mod guest;
 mod install;
+mod member;
 mod options;
 mod pki;
 mod process;
@@ -47,10 +52,12 @@ mod stack;
 mod start;
 mod status;
 
-pub use args::{Args, Command, Up};
+pub use args::{Args, Chosen, Command, Run, Up};
 pub use cli::run;
 pub use endpoints::{Endpoints, MySqlEndpoint};
 pub use error::Error;
+pub use guest::{Guest, ReadyUrl};
+pub use member::{GuestName, Member, NameError};
 pub use options::{Options, Ports};
 pub use server::Server;
 pub use stack::Stack;

@@ -93,6 +93,11 @@ impl Process {
         self.pid
     }
 
+    /// When it started, in clock ticks from the boot: of two processes, who was first.
+    pub(crate) const fn started(&self) -> u64 {
+        self.start
+    }
+
     /// What the process does; `None` when it is gone, a zombie, or its id is another's by now.
     pub(crate) fn activity(&self) -> Option<Activity> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;

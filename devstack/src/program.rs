@@ -42,6 +42,14 @@ pub(crate) fn tail(text: &str, lines: usize) -> String {
     text[from..].to_owned()
 }
 
+/// Whether there is such a `program`: a file when it has a slash, else in a folder of the PATH.
+pub(crate) fn exists(program: &OsStr) -> bool {
+    match program.to_str() {
+        Some(name) if !name.contains('/') => is_on_path(name),
+        _ => Path::new(program).is_file(),
+    }
+}
+
 /// Whether `program` is in a folder of the PATH.
 pub(crate) fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

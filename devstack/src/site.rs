@@ -10,6 +10,7 @@
 //!      /secrets/connect/      the ones that connectors may refer to
 //!      /pki/                  keys and certificates of the Kubernetes control plane
 //!      /run/SERVER/           configuration, data, log and pid of one server
+//!      /guests/NAME/          log and record of one program beside the servers
 //!      /dist/                 what was installed (see [`Dist`])
 //! ```
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::error::{Error, file_error};
 use crate::install::Dist;
+use crate::member::GuestName;
 use crate::options::Ports;
 use crate::secrets::Secrets;
 use crate::server::Server;
@@ -96,6 +98,16 @@ impl Site {
 
     pub(crate) fn log(&self, server: Server) -> PathBuf {
         self.of(server, "log")
+    }
+
+    /// The folder of the programs beside the servers.
+    pub(crate) fn guests(&self) -> PathBuf {
+        self.dir.join("guests")
+    }
+
+    /// A file or folder of one of them.
+    pub(crate) fn guest(&self, name: &GuestName, file: &str) -> PathBuf {
+        self.guests().join(name.as_str()).join(file)
     }
 
     pub(crate) fn pid_file(&self, server: Server) -> PathBuf {

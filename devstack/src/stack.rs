@@ -13,6 +13,7 @@ use crate::endpoints::{Endpoints, write_databases};
 use crate::error::{Error, file_error};
 use crate::graph;
 use crate::install::{Dist, lock};
+use crate::member::Member;
 use crate::options::{Options, Ports};
 use crate::pki;
 use crate::process::Process;
@@ -22,8 +23,8 @@ use crate::servers::before_end;
 use crate::site::{Site, write};
 use crate::start;
 
-/// How long a server may take to end when it is asked to.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// How long a process may take to end when it is asked to.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// A stack of servers in one folder.
 ///
@@ -56,6 +57,17 @@ struct Manifest<'a> {
 }
 
 impl Stack {
+    /// Installs what the servers need and is missing, and starts none.
+    ///
+    /// # Errors
+    /// When something cannot be installed.
+    pub async fn install(options: &Options) -> Result<(), Error> {
+        let site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
+        let servers = with_needs(options.servers.iter().copied());
+        let progress = Progress::new(options.progress);
+        site.dist.ensure(&servers, progress).await
+    }
+
     /// Installs what is missing, and starts each server that does not run, until all are ready.
     ///
     /// # Errors
@@ -75,6 +87,12 @@ impl Stack {
             // What a test left that was killed before it could end its stack.
             for server in Server::ALL {
                 stack.kill(server).await?;
+            }
+            for process in stack.guest_processes()? {
+                process
+                    .kill()
+                    .await
+                    .map_err(file_error("end the guests of", stack.site.dir()))?;
             }
             stack.purge()?;
         }
@@ -113,28 +131,33 @@ impl Stack {
         })
     }
 
-    /// Ends every server that runs, those first that need others. The data stays.
+    /// Ends every guest, the one that started last first, and then every server that runs, those
+    /// first that need others. The data stays.
     ///
     /// # Errors
-    /// When a server cannot be ended; the others are, as far as none of them needs it.
+    /// When a process cannot be ended; the others are, as far as none of them needs it.
     pub async fn down(&self) -> Result<(), Error> {
         let _lock = self.lock().await?;
+        self.end_guests().await?;
         let all = BTreeSet::from(Server::ALL);
         graph::needed_last(&all, |server| self.stop(server)).await
     }
 
-    /// Removes the data, configuration and logs of all servers; secrets and artifacts stay.
+    /// Removes the data, configuration and logs of all servers and guests; secrets and artifacts
+    /// stay.
     ///
     /// # Errors
-    /// When a file cannot be removed. The servers must have ended.
+    /// When a file cannot be removed. The processes must have ended.
     pub fn purge(&self) -> Result<(), Error> {
-        let run = self.site.run();
-        match fs::remove_dir_all(&run) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(file_error("remove", run)(error))
+        for folder in [self.site.run(), self.site.guests()] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(file_error("remove", folder)(error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Where the servers are.
@@ -163,22 +186,35 @@ impl Stack {
             return Ok(());
         };
         if process.activity().is_some() {
-            let began = tokio::time::Instant::now();
             before_end(server, &self.site).await;
-            let ended = process.end(STOP_LIMIT).await;
-            let how = match ended.map_err(|source| Error::Signal { server, source })? {
-                true => "ended",
-                false => "killed",
-            };
-            let seconds = began.elapsed().as_secs_f32();
-            let pid = process.pid();
-            self.progress.say(
-                server,
-                format_args!("{how} after {seconds:.1} s (pid {pid})"),
-            );
         }
+        self.end(&server.into(), &process, STOP_LIMIT).await?;
         let file = self.site.pid_file(server);
         fs::remove_file(&file).map_err(file_error("remove", file))
+    }
+
+    /// Ends `process`, which is `member`, within `limit`, and says how it did.
+    pub(crate) async fn end(
+        &self,
+        member: &Member,
+        process: &Process,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        if process.activity().is_none() {
+            return Ok(());
+        }
+        let began = tokio::time::Instant::now();
+        let ended = process.end(limit).await;
+        let how = match ended.map_err(signal_error(member))? {
+            true => "ended",
+            false => "killed",
+        };
+        let (seconds, pid) = (began.elapsed().as_secs_f32(), process.pid());
+        self.progress.say(
+            member,
+            format_args!("{how} after {seconds:.1} s (pid {pid})"),
+        );
+        Ok(())
     }
 
     /// Kills `server` as a crash would, and waits until it is gone.
@@ -188,10 +224,7 @@ impl Stack {
     pub async fn kill(&self, server: Server) -> Result<(), Error> {
         match self.recorded(server)? {
             // The record stays: a server that is recorded and does not run has crashed.
-            Some(process) => process
-                .kill()
-                .await
-                .map_err(|source| Error::Signal { server, source }),
+            Some(process) => process.kill().await.map_err(signal_error(&server.into())),
             None => Ok(()),
         }
     }
@@ -227,9 +260,12 @@ impl Stack {
         process.activity().map(|_| process.pid())
     }
 
-    /// The log of the last start of `server`; that of the one before is beside it, as `log.old`.
-    pub fn log(&self, server: Server) -> PathBuf {
-        self.site.log(server)
+    /// The log of the last start of `member`; that of the one before is beside it, as `log.old`.
+    pub fn log(&self, member: impl Into<Member>) -> PathBuf {
+        match member.into() {
+            Member::Server(server) => self.site.log(server),
+            Member::Guest(name) => self.site.guest(&name, "log"),
+        }
     }
 
     pub(crate) fn recorded(&self, server: Server) -> Result<Option<Process>, Error> {
@@ -243,10 +279,10 @@ impl Stack {
         process
             .ok_or(Error::NotRunning(server))?
             .signal(signal)
-            .map_err(|source| Error::Signal { server, source })
+            .map_err(signal_error(&server.into()))
     }
 
-    async fn lock(&self) -> Result<impl Drop + use<>, Error> {
+    pub(crate) async fn lock(&self) -> Result<impl Drop + use<>, Error> {
         lock(self.site.lock(), "stack", self.progress).await
     }
 
@@ -283,6 +319,11 @@ impl Stack {
     }
 }
 
+fn signal_error(member: &Member) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let member = member.clone();
+    move |source| Error::Signal { member, source }
+}
+
 /// The program is kubectl when it is called so.
 fn link_kubectl(dist: &Dist, link: &Path) -> Result<(), Error> {
     if let Some(folder) = link.parent() {
@@ -303,7 +344,9 @@ impl Drop for Stack {
             return;
         }
         let recorded = |server| self.recorded(server).ok().flatten();
-        let processes: Vec<_> = Server::ALL.into_iter().filter_map(recorded).collect();
+        let servers = Server::ALL.into_iter().filter_map(recorded);
+        let guests = self.guest_processes().unwrap_or_default();
+        let processes: Vec<_> = guests.into_iter().chain(servers).collect();
         for process in &processes {
             // Gone or not ours: either way there is nothing more to do.
             let _ = process.signal(Signal::SIGKILL);

@@ -1,13 +1,15 @@
-//! Starts one server and waits until it is ready.
+//! Starts one server and waits until it is ready, as for any other process of the stack.
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, file_error};
+use crate::member::Member;
 use crate::process::Process;
 use crate::program::tail;
 use crate::progress::Progress;
@@ -42,7 +44,7 @@ pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Re
     let pid_file = site.pid_file(server);
     let recorded = Process::read(&pid_file).map_err(file_error("read", &pid_file))?;
     if let Some(process) = recorded.filter(|process| process.activity().is_some()) {
-        match await_ready(server, site, &process).await {
+        match await_server(server, site, &process).await {
             // It was about to end when it was found.
             Err(Error::Ended { .. }) => {}
             Err(error) => return Err(error),
@@ -56,15 +58,17 @@ pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Re
     check_ports(server, site)?;
     prepare(server, site).await?;
     let process = launch(server, site, &command(server, site))?;
-    await_ready(server, site, &process).await?;
+    await_server(server, site, &process).await?;
     say("ready", &process);
     Ok(())
 }
 
 /// Starts the process of `server` and records it.
 pub(crate) fn launch(server: Server, site: &Site, command: &Command) -> Result<Process, Error> {
-    let process = Process::spawn(command, &site.log(server))
-        .map_err(|source| Error::Start { server, source })?;
+    let process = Process::spawn(command, &site.log(server)).map_err(|source| Error::Start {
+        member: server.into(),
+        source,
+    })?;
     let pid_file = site.pid_file(server);
     process
         .write(&pid_file)
@@ -76,38 +80,62 @@ pub(crate) fn launch(server: Server, site: &Site, command: &Command) -> Result<P
 fn check_ports(server: Server, site: &Site) -> Result<(), Error> {
     for port in site.ports.of(server) {
         if TcpListener::bind((HOST, port)).is_err() {
-            return Err(Error::PortTaken { server, port });
+            return Err(Error::PortTaken {
+                member: server.into(),
+                port,
+            });
         }
     }
     Ok(())
 }
 
 /// Waits until `server`, which is `process`, is ready.
-pub(crate) async fn await_ready(
+pub(crate) async fn await_server(
     server: Server,
     site: &Site,
     process: &Process,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + READY_LIMIT;
+    let look = async || look(server, site).await;
+    await_ready(
+        &server.into(),
+        process,
+        &site.log(server),
+        READY_LIMIT,
+        look,
+    )
+    .await
+}
+
+/// Waits until `process`, which is `member` and writes to `log`, is ready: until `look` finds no
+/// reason why not, within `limit`.
+pub(crate) async fn await_ready(
+    member: &Member,
+    process: &Process,
+    log: &Path,
+    limit: Duration,
+    look: impl AsyncFn() -> Result<(), String>,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + limit;
     loop {
-        let why = match look(server, site).await {
-            Ok(()) => return Ok(()),
-            Err(why) => why,
-        };
+        let found = look().await;
+        // Asked after the look: who answers in the place of a process that ended is a stranger.
         if process.activity().is_none() {
             return Err(Error::Ended {
-                server,
-                log: site.log(server),
-                tail: log_tail(server, site),
+                member: member.clone(),
+                log: log.to_owned(),
+                tail: log_tail(log),
             });
         }
+        let Err(why) = found else {
+            return Ok(());
+        };
         if Instant::now() >= deadline {
             return Err(Error::NotReady {
-                server,
-                limit: READY_LIMIT,
+                member: member.clone(),
+                limit,
                 why,
-                log: site.log(server),
-                tail: log_tail(server, site),
+                log: log.to_owned(),
+                tail: log_tail(log),
             });
         }
         sleep(PROBE_INTERVAL).await;
@@ -116,13 +144,19 @@ pub(crate) async fn await_ready(
 
 /// Asks once whether `server` is ready, and does not wait long for the answer.
 pub(crate) async fn look(server: Server, site: &Site) -> Result<(), String> {
-    match tokio::time::timeout(PROBE_LIMIT, probe(server, site)).await {
+    // On the heap: futures that are nested too deep for the compiler's limit do not build.
+    limited(Box::pin(probe(server, site))).await
+}
+
+/// What `probe` finds, unless it takes too long.
+pub(crate) async fn limited(probe: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    match tokio::time::timeout(PROBE_LIMIT, probe).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer within {} s", PROBE_LIMIT.as_secs())),
     }
 }
 
-fn log_tail(server: Server, site: &Site) -> String {
-    let log = fs::read(site.log(server)).unwrap_or_default();
+fn log_tail(log: &Path) -> String {
+    let log = fs::read(log).unwrap_or_default();
     tail(&String::from_utf8_lossy(&log), TAIL_LINES)
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use devstack::{Endpoints, Error, Options, Server, Stack, State};
+use devstack::{Endpoints, Error, Guest, Member, Options, Server, Stack, State};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder};
@@ -26,7 +26,7 @@ async fn every_server_answers_stays_over_a_second_up_and_ends_with_down() -> Res
     let stack = Stack::up(Options::ephemeral(30_000)).await?;
     let pids = pids(&stack);
     assert_eq!(pids.len(), Server::ALL.len());
-    for status in stack.status().await {
+    for status in stack.status().await? {
         assert_eq!(status.state, State::Ready, "{status:?}");
         assert!(status.resident_kib > Some(1024), "{status:?}");
     }
@@ -40,7 +40,7 @@ async fn every_server_answers_stays_over_a_second_up_and_ends_with_down() -> Res
     let again = Stack::up(again).await?;
     assert_eq!(self::pids(&again), pids);
     again.down().await?;
-    for status in stack.status().await {
+    for status in stack.status().await? {
         assert_eq!(status.state, State::Stopped, "{status:?}");
     }
     for pid in pids.values() {
@@ -118,10 +118,10 @@ async fn a_stale_pid_file_harms_nobody() -> Result<(), Failure> {
 async fn a_port_that_is_taken_is_named() -> Result<(), Failure> {
     let _squatter = TcpListener::bind(("127.0.0.1", 30_406))?;
     let result = Stack::up(Options::ephemeral(30_400).only([Server::Etcd])).await;
-    let Err(Error::PortTaken { server, port }) = result else {
+    let Err(Error::PortTaken { member, port }) = result else {
         panic!("{result:?}");
     };
-    assert_eq!((server, port), (Server::Etcd, 30_406));
+    assert_eq!((member, port), (Server::Etcd.into(), 30_406));
     Ok(())
 }
 
@@ -134,6 +134,57 @@ async fn other_ports_need_a_down_first() -> Result<(), Failure> {
     other.ports.etcd += 50;
     let result = Stack::up(other).await;
     assert!(matches!(result, Err(Error::OtherPorts(_))), "{result:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_program_beside_the_servers_is_replaced_and_ends_with_them() -> Result<(), Failure> {
+    let stack = Stack::up(Options::ephemeral(30_600).only([])).await?;
+    let python = |port: u16| Guest {
+        port: None,
+        ready: format!("http://127.0.0.1:{port}/").parse().ok(),
+        ..guest("web", &format!("python3 -m http.server {port}"))
+    };
+    let web = python(30_650);
+    let name = Member::Guest(web.name.clone());
+    stack.run(&web).await?;
+    let first = pid(&stack, &name).await?;
+
+    // Another start is another process, on the port that the first one had.
+    stack.run(&web).await?;
+    let second = pid(&stack, &name).await?;
+    assert_ne!(first, second);
+    assert!(!Path::new(&format!("/proc/{first}")).exists());
+    assert_eq!(state(&stack, name.clone()).await, State::Ready);
+
+    // A stranger's port is not taken for the program's own.
+    let _squatter = TcpListener::bind(("127.0.0.1", 30_651))?;
+    let result = stack.run(&python(30_651)).await;
+    assert!(
+        matches!(result, Err(Error::PortTaken { port: 30_651, .. })),
+        "{result:?}"
+    );
+
+    // What ends before it is ready is told with what it said.
+    let failing = Guest {
+        ready: web.ready.clone(),
+        ..guest("failing", "ls /no/such/file")
+    };
+    let result = stack.run(&failing).await;
+    let Err(Error::Ended { tail, .. }) = result else {
+        panic!("{result:?}");
+    };
+    assert!(tail.contains("/no/such/file"), "{tail}");
+    let result = stack.run(&guest("missing", "no-such-program")).await;
+    assert!(matches!(result, Err(Error::NoProgram(_))), "{result:?}");
+
+    stack.run(&guest("sleeper", "sleep 600")).await?;
+    let sleeper = Member::Guest("sleeper".parse()?);
+    assert_eq!(state(&stack, sleeper.clone()).await, State::Running);
+    let sleeper = pid(&stack, &sleeper).await?;
+    stack.down().await?;
+    assert_eq!(stack.status().await?, []);
+    assert!(!Path::new(&format!("/proc/{sleeper}")).exists());
     Ok(())
 }
 
@@ -268,9 +319,31 @@ fn pids(stack: &Stack) -> BTreeMap<Server, i32> {
     Server::ALL.into_iter().filter_map(running).collect()
 }
 
-async fn state(stack: &Stack, server: Server) -> State {
-    let status = stack.status().await;
-    let found = status.iter().find(|status| status.server == server);
+/// A program without a port, of a line of words.
+fn guest(name: &str, line: &str) -> Guest {
+    let mut words = line.split(' ').map(Into::into);
+    Guest {
+        name: name.parse().expect("a name"),
+        ready: None,
+        port: None,
+        env: Vec::new(),
+        program: words.next().unwrap_or_default(),
+        args: words.collect(),
+    }
+}
+
+async fn pid(stack: &Stack, member: &Member) -> Result<i32, Failure> {
+    let status = stack.status().await?;
+    let found = status.into_iter().find(|status| status.member == *member);
+    Ok(found
+        .and_then(|status| status.pid)
+        .ok_or("it does not run")?)
+}
+
+async fn state(stack: &Stack, member: impl Into<Member>) -> State {
+    let status = stack.status().await.unwrap_or_default();
+    let member = member.into();
+    let found = status.iter().find(|status| status.member == member);
     found.map_or(State::Stopped, |status| status.state)
 }
 

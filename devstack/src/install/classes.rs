@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::server::Server;
 use crate::servers::{command, prepare};
 use crate::site::{HOST, Site};
-use crate::start::{await_ready, launch};
+use crate::start::{await_server, launch};
 
 /// How long a program may take to end, for it writes its archive then.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
@@ -71,7 +71,7 @@ async fn begin(server: Server, site: &Site) -> Result<Process, Error> {
         format!("-XX:ArchiveClassesAtExit={}.jsa", archive.display()),
     );
     let process = launch(server, site, &command)?;
-    match await_ready(server, site, &process).await {
+    match await_server(server, site, &process).await {
         Ok(()) => Ok(process),
         Err(error) => {
             // The first failure is the one to tell.
@@ -83,9 +83,10 @@ async fn begin(server: Server, site: &Site) -> Result<Process, Error> {
 
 async fn end(server: Server, process: &Process) -> Result<(), Error> {
     let ended = process.end(STOP_LIMIT).await;
-    ended
-        .map(drop)
-        .map_err(|source| Error::Signal { server, source })
+    ended.map(drop).map_err(|source| Error::Signal {
+        member: server.into(),
+        source,
+    })
 }
 
 /// Ports that are free at the moment.

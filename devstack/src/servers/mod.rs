@@ -71,7 +71,7 @@ pub(crate) async fn probe(server: Server, site: &Site) -> Result<(), String> {
 }
 
 /// `GET url` answers with a success.
-async fn probe_http(url: &str) -> Result<(), String> {
+pub(crate) async fn probe_http(url: &str) -> Result<(), String> {
     let response = reqwest::get(url).await.map_err(|error| root(&error))?;
     if response.status().is_success() {
         Ok(())
