@@ -71,8 +71,13 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_ADMIN_LISTEN", default_value = "0.0.0.0:9080")]
     pub admin_listen: SocketAddr,
 
-    /// What is logged, as directives of tracing's EnvFilter.
-    #[arg(long, env = "GAMECAST_LOG", default_value = "info")]
+    /// What is logged, as directives of tracing's EnvFilter. librdkafka repeats itself every second
+    /// while a broker is away, so its own lines are off; what failed because of it is reported.
+    #[arg(
+        long,
+        env = "GAMECAST_LOG",
+        default_value = "info,librdkafka=off,rdkafka=off"
+    )]
     pub log: String,
 }
 

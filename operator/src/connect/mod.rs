@@ -7,6 +7,8 @@
 
 mod connector;
 mod server_id;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

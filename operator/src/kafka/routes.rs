@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use rdkafka::consumer::{Consumer, ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use route::{Route, RouteKey};
 use service::admin::Readiness;
 use tokio::sync::{Notify, watch};
@@ -43,19 +43,6 @@ pub(crate) struct Routes {
     again: Notify,
     changed: mpsc::UnboundedSender<RouteKey>,
 }
-
-/// A consumer that does not report the end of the topic as an error.
-struct Reader;
-
-impl ClientContext for Reader {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "the routes consumer reported an error");
-        }
-    }
-}
-
-impl ConsumerContext for Reader {}
 
 /// What the topic holds.
 #[derive(Default)]
@@ -161,8 +148,7 @@ impl Routes {
         let mut config = self.access.consumer();
         config.set("enable.partition.eof", "true");
         let failed = |source| self.failed("read", source);
-        let consumer: StreamConsumer<Reader> =
-            config.create_with_context(Reader).map_err(failed)?;
+        let consumer: StreamConsumer = config.create().map_err(failed)?;
         let mut all = TopicPartitionList::new();
         all.add_partition_offset(&self.plan.name, 0, Offset::Beginning)
             .map_err(failed)?;
