@@ -71,7 +71,7 @@ pub(crate) enum TopicError {
     Request {
         action: String,
         servers: String,
-        source: KafkaError,
+        source: Arc<KafkaError>,
     },
     #[error("failed to {action} at {servers}: {code}")]
     Refused {

@@ -292,7 +292,7 @@ impl Routes {
         TopicError::Request {
             action: format!("{what} the routes topic {}", self.plan.name),
             servers: self.access.bootstrap_servers.clone(),
-            source,
+            source: Arc::new(source),
         }
     }
 

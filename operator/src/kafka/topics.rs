@@ -149,6 +149,19 @@ impl Topics {
         Ok(())
     }
 
+    /// Deletes the topic that was made by the plan. One that never was, because it does not fit,
+    /// stays.
+    pub(crate) async fn delete_planned(&self, plan: &TopicPlan) -> Result<(), TopicError> {
+        match self.describe(&plan.name).await? {
+            Some(topic) if i32::try_from(topic.partitions) != Ok(plan.partitions) => {
+                tracing::warn!(topic = plan.name, "left a topic that is not as planned");
+                Ok(())
+            }
+            Some(_) => self.delete_topic(&plan.name).await,
+            None => Ok(()),
+        }
+    }
+
     /// The offset behind the last record of each of the topic's partitions.
     pub(crate) async fn ends(&self, topic: &Topic) -> Result<Vec<i64>, TopicError> {
         let (admin, name) = (self.admin.clone(), topic.name.clone());
@@ -222,7 +235,7 @@ impl Admin {
             None => TopicError::Request {
                 action,
                 servers,
-                source,
+                source: Arc::new(source),
             },
         }
     }

@@ -39,10 +39,16 @@ impl Server {
         Ok(changed)
     }
 
-    /// Ends the table and the game's row in the list of games. What is not there is no failure.
+    /// Ends the table and the game's row in the list of games. What is not there is no failure,
+    /// and a table that was never this game's, because it does not fit, stays.
     pub(crate) async fn delete_table(&self, table: &TablePlan) -> Result<(), MysqlError> {
+        let found = self.inspect(&table.name, None).await?;
+        if let Err(mismatch) = table.change(&found.columns) {
+            tracing::warn!(table = table.name, %mismatch, "left a table that is not the game's");
+            return Ok(());
+        }
         self.session.run("drop a table", &table.drop(), ()).await?;
-        if self.inspect(&table.name, None).await?.has_catalog {
+        if found.has_catalog {
             let sql = format!("DELETE FROM `{CATALOG}` WHERE game_id = ?");
             let id = (table.game_id.as_str(),);
             self.session.run("unlist a game", &sql, id).await?;

@@ -98,7 +98,11 @@ impl Reconciled for Feed {
     async fn delete(&self, ctx: &Context, plan: &FeedPlan) -> Result<(), Failed> {
         let route = ctx.routes.delete_route(&plan.key).await;
         route.at(ConditionType::RouteReady)?;
-        let topic = ctx.topics.delete_topic(&plan.topic).await;
+        // A topic that the operator did not make is never deleted.
+        let Some(create) = &plan.create else {
+            return Ok(());
+        };
+        let topic = ctx.topics.delete_planned(create).await;
         topic.at(ConditionType::TopicReady)
     }
 }

@@ -147,7 +147,7 @@ impl Reconciled for Game {
             let passed = ctx.capture.prove(&plan.connector, dropped).await;
             passed.at(ConditionType::ConnectorReady)?;
         }
-        let topic = ctx.topics.delete_topic(&plan.topic.name).await;
+        let topic = ctx.topics.delete_planned(&plan.topic).await;
         topic.at(ConditionType::TopicReady)
     }
 }
