@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use tokio::time::{Instant, sleep};
 
 /// How long a condition may take on a busy machine. A healthy run needs a small part of it.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(25);

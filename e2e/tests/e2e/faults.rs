@@ -12,14 +12,13 @@ async fn applied_while_down(
     server: Server,
     id: &str,
     condition: &str,
-    word: &str,
+    reason: &str,
 ) -> Result<()> {
     world.stack.stop(server).await?;
     world.kubectl.apply(&game(id, json!({}))).await?;
     let part = world
         .condition(&format!("game/{id}"), condition, |c| {
-            let message = c["message"].as_str().unwrap_or_default();
-            c["status"] == "False" && message.contains(word)
+            c["status"] == "False" && c["reason"] == reason
         })
         .await;
     let ready = world
@@ -41,19 +40,19 @@ async fn applied_while_down(
 pub(crate) async fn a_game_applied_while_mysql_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::MySql, "no-mysql", "TableReady", "MySQL").await
+    applied_while_down(world, Server::MySql, "no-mysql", "TableReady", "DatabaseUnavailable").await
 }
 
 pub(crate) async fn a_game_applied_while_connect_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::Connect, "no-connect", "ConnectorReady", "Connect").await
+    applied_while_down(world, Server::Connect, "no-connect", "ConnectorReady", "ConnectUnavailable").await
 }
 
 pub(crate) async fn a_game_applied_while_kafka_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::Kafka, "no-kafka", "TopicReady", "Kafka").await
+    applied_while_down(world, Server::Kafka, "no-kafka", "TopicReady", "KafkaUnavailable").await
 }
 
 pub(crate) async fn a_fanout_started_before_kafka_waits_and_then_serves(

@@ -80,7 +80,7 @@ fn main() -> Result<ExitCode> {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
             runtime
                 .block_on(test(&mut world))
-                .map_err(|error| Failed::from(format!("{error:?}")))
+                .map_err(|error| Failed::from(format!("{error:#}")))
         })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.into());

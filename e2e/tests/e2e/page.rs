@@ -14,7 +14,7 @@ pub(crate) async fn a_browser_shows_odds_changes_and_new_games(world: &mut World
 
     let sent: Value = http.post(&send).send().await?.error_for_status()?.json().await?;
     anyhow::ensure!(sent["game_id"] == "123121" && sent["odd5"].is_number(), "{sent}");
-    let odd = "[data-game-id='123121'] [data-column='odd1'] [data-value]";
+    let odd = "[data-game-id='123121'] [data-column='odd1']";
     let first = page.text(odd, None).await?;
     anyhow::ensure!(
         first.parse::<f64>().ok() == sent["odd1"].as_f64(),
