@@ -11,7 +11,9 @@ export GAMECAST_DIST ?= $(CURDIR)/$(STACK)/dist
 ##@ Try it
 
 .PHONY: demo
-demo: release web ## Start everything with live odds and print the page's URL
+demo: ## Start everything with live odds and print the page's URL
+	demo/check
+	$(MAKE) --no-print-directory release web
 	demo/up
 
 .PHONY: down
