@@ -199,12 +199,17 @@ fn common(
         ("skipped.operations", text("d,t")),
         ("decimal.handling.mode", text("string")),
         ("time.precision.mode", text("isostring")),
+        // The default, long, turns 2^63 and more into negative numbers. As numbers of any size they
+        // stay what they are; readers that know only doubles round beyond 2^53.
+        ("bigint.unsigned.handling.mode", text("precise")),
+        ("value.converter.decimal.format", text("NUMERIC")),
         ("binary.handling.mode", text("base64")),
         ("heartbeat.interval.ms", text("10000")),
         // The default lets 8,192 rows of any size wait in memory.
         ("max.queue.size.in.bytes", text("67108864")),
-        // A lost connection is noticed and made again at once, not once a minute.
-        ("connect.keep.alive.interval.ms", text("1000")),
+        // A MySQL that restarts ends the binlog's connection without a sign; the default notices
+        // after a minute, with every game silent and the connector RUNNING.
+        ("connect.keep.alive.interval.ms", text("5000")),
         ("errors.max.retries", text("-1")),
         ("errors.retry.delay.initial.ms", text("300")),
         ("errors.retry.delay.max.ms", text("5000")),
