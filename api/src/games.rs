@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::refusal;
+use crate::view::takes_rows;
 
 /// The owner of the fields that this program applies.
 const FIELD_MANAGER: &str = "gamecast-api";
@@ -89,10 +90,26 @@ impl Games {
         if let Some(game) = self.store.get(&key) {
             return Ok(game);
         }
+        self.ask(id).await
+    }
+
+    async fn ask(&self, id: &str) -> Result<Arc<Game>, Error> {
         let asked = in_time(self.api().get_opt(id)).await?;
         match asked.map_err(|error| refusal::of(error, "read games"))? {
             Some(game) => Ok(Arc::new(game)),
             None => Err(Error::NoGame(id.into())),
+        }
+    }
+
+    /// The game `id`, asked of the API server unless the watched one takes rows: the watch may be
+    /// a moment behind somebody who has just seen the Game Ready.
+    pub(crate) async fn get_for_rows(&self, id: &str) -> Result<Arc<Game>, Error> {
+        let key = ObjectRef::new(id).within(&self.namespace);
+        match self.store.get(&key) {
+            Some(game) if takes_rows(&game).is_ok() => Ok(game),
+            // What the watch knows is still the best answer when nobody can be asked.
+            Some(game) => Ok(self.ask(id).await.unwrap_or(game)),
+            None => self.ask(id).await,
         }
     }
 

@@ -94,7 +94,6 @@ mod tests {
             "JSON",
             "DATE",
             "DATETIME(3)",
-            "YEAR",
         ] {
             assert!(!takes_odds(text), "{text}");
         }

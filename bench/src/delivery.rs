@@ -71,7 +71,11 @@ pub async fn measure(world: &World, id: &str, rows: u32, rate: u32) -> Result<De
         let sooner = kafka_at.saturating_duration_since(message.at).as_secs_f64();
         share.push((later - sooner) * 1e3);
     }
-    anyhow::ensure!(websocket.len() == rows as usize, "{} of {rows} rows came", websocket.len());
+    anyhow::ensure!(
+        websocket.len() == rows as usize,
+        "{} of {rows} rows came",
+        websocket.len()
+    );
     Ok(Delivery {
         kafka: Quantiles::of(kafka),
         websocket: Quantiles::of(websocket),

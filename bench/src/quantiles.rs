@@ -48,7 +48,10 @@ mod tests {
     #[test]
     fn quantiles_are_values_of_the_sample() {
         let quantiles = Quantiles::of((1..=100).map(Duration::from_millis));
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|q| quantiles.at(q)), [1.0, 50.0, 99.0, 100.0]);
+        assert_eq!(
+            [0.0, 0.5, 0.99, 1.0].map(|q| quantiles.at(q)),
+            [1.0, 50.0, 99.0, 100.0]
+        );
         assert!(Quantiles::of([]).at(0.5).is_nan());
     }
 }

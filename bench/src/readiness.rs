@@ -72,11 +72,16 @@ pub async fn measure(client: &Client, names: &[String]) -> Result<Readiness> {
     };
     let both = async { futures::try_join!(applying, watching) };
     let Ok(both) = tokio::time::timeout(LIMIT, both).await else {
-        bail!("not all of {} games were Ready within {LIMIT:?}", names.len());
+        bail!(
+            "not all of {} games were Ready within {LIMIT:?}",
+            names.len()
+        );
     };
     let (applied, ready) = both?;
     let last = ready.values().max().copied().unwrap_or(start);
-    let each = names.iter().filter_map(|name| Some(*ready.get(name)? - *applied.get(name)?));
+    let each = names
+        .iter()
+        .filter_map(|name| Some(*ready.get(name)? - *applied.get(name)?));
     Ok(Readiness {
         all: last - start,
         each: each.collect(),

@@ -24,7 +24,10 @@ impl Stages {
             let Some(rest) = line.strip_prefix(METRIC) else {
                 continue;
             };
-            let step = rest.split("step=\"").nth(1).and_then(|s| s.split('"').next());
+            let step = rest
+                .split("step=\"")
+                .nth(1)
+                .and_then(|s| s.split('"').next());
             let value = rest.rsplit(' ').next().and_then(|v| v.parse::<f64>().ok());
             if let (Some(step), Some(value)) = (step, value) {
                 let stage = stages.entry(step.to_owned()).or_default();

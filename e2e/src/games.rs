@@ -1,6 +1,7 @@
 //! Games and their rows, as users and writers make them.
 
 use anyhow::{Context, Result};
+use k8s_openapi::jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Pool};
 use serde_json::{Value, json};
@@ -75,6 +76,19 @@ impl World {
         .await
     }
 
+    /// Awaits a later second than the one in which an object was created: of two objects that
+    /// claim the same thing the older wins, and Kubernetes tells ages in seconds.
+    pub async fn outlast_creation(&self, object: &str) -> Result<()> {
+        let query = format!("get {object} -o jsonpath={{.metadata.creationTimestamp}}");
+        let created: Timestamp = self.kubectl.run(&query).await?.parse()?;
+        until("the next second", async || {
+            let age = Timestamp::now().as_second() - created.as_second();
+            anyhow::ensure!(age > 0, "the same second");
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes an object and waits until it is gone.
     pub async fn delete(&self, object: &str) -> Result<()> {
         let limit = LIMIT.as_secs();
@@ -97,7 +111,10 @@ impl World {
 
 /// A connection to the games' schema, once MySQL takes one.
 pub async fn connect(pool: &Pool) -> Result<Conn> {
-    until("a connection to MySQL", async || Ok(pool.get_conn().await?)).await
+    until("a connection to MySQL", async || {
+        Ok(pool.get_conn().await?)
+    })
+    .await
 }
 
 /// Inserts `count` rows, each in a transaction of its own, with odd1 counting from `first`.

@@ -97,14 +97,18 @@ impl Inbox {
 
     /// Awaits the first message, received before or later, that `wanted` is true for.
     pub async fn find(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Result<Message> {
-        self.until(what, |state| state.messages.iter().find(|m| wanted(m)).cloned())
-            .await
+        self.until(what, |state| {
+            state.messages.iter().find(|m| wanted(m)).cloned()
+        })
+        .await
     }
 
     /// Awaits the first event, received before or later, that `wanted` is true for.
     pub async fn find_event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        self.until(what, |state| state.events.iter().find(|e| wanted(e)).cloned())
-            .await
+        self.until(what, |state| {
+            state.events.iter().find(|e| wanted(e)).cloned()
+        })
+        .await
     }
 
     /// Awaits the row `row_id` of a topic.

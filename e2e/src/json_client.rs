@@ -39,7 +39,8 @@ impl JsonClient {
 
     /// Subscribes and awaits the acknowledgement.
     pub async fn subscribe(&mut self, filters: &[&str]) -> Result<()> {
-        self.send(&json!({ "subscribe": filters }).to_string()).await?;
+        self.send(&json!({ "subscribe": filters }).to_string())
+            .await?;
         self.inbox
             .find_event("the acknowledgement", |event| {
                 event.get("subscribed") == Some(&json!(filters))

@@ -29,7 +29,9 @@ impl Record {
     /// The text of the header `name`.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers.find(|(key, _)| key == name).map(|(_, v)| v.as_str())
+        headers
+            .find(|(key, _)| key == name)
+            .map(|(_, v)| v.as_str())
     }
 }
 

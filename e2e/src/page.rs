@@ -52,7 +52,9 @@ impl Page {
     }
 
     async fn call(&mut self, command: Value) -> Result<Value> {
-        self.input.write_all(format!("{command}\n").as_bytes()).await?;
+        self.input
+            .write_all(format!("{command}\n").as_bytes())
+            .await?;
         let line = self
             .output
             .next_line()

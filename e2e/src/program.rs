@@ -93,7 +93,10 @@ impl Program {
             exited = exited.or(child.try_wait().ok().flatten());
             async move {
                 if let Some(status) = exited {
-                    return Ok(Err(anyhow::anyhow!("{name} ended: {status}, see {}", log.display())));
+                    return Ok(Err(anyhow::anyhow!(
+                        "{name} ended: {status}, see {}",
+                        log.display()
+                    )));
                 }
                 reqwest::get(url).await?.error_for_status()?;
                 Ok(Ok(()))

@@ -149,7 +149,10 @@ impl World {
 async fn install_crds(kubectl: &Kubectl) -> Result<()> {
     let folder = repository().join("crds/yaml");
     // Server-side, as Helm and GitOps tools do it.
-    let apply = format!("apply --server-side --force-conflicts -f {}", folder.display());
+    let apply = format!(
+        "apply --server-side --force-conflicts -f {}",
+        folder.display()
+    );
     kubectl.run(&apply).await?;
     kubectl
         .run("wait --for=condition=Established crd/games.gamecast.dev crd/feeds.gamecast.dev")

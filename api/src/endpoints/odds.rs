@@ -35,7 +35,7 @@ pub(crate) async fn random(
     GameId(id): GameId,
     State(app): State<App>,
 ) -> Result<Json<Map<String, Value>>, Error> {
-    let game = app.games.get(&id).await?;
+    let game = app.games.get_for_rows(&id).await?;
     let odds = odds::random(&game.spec.table.columns, &mut rand::rng());
     if odds.is_empty() {
         let message = "no column of the game can hold a number with two decimals";
@@ -75,7 +75,7 @@ pub(crate) async fn given(
     State(app): State<App>,
     JsonObject(odds): JsonObject,
 ) -> Result<(StatusCode, Json<Map<String, Value>>), Error> {
-    let game = app.games.get(&id).await?;
+    let game = app.games.get_for_rows(&id).await?;
     let row_id = insert(&app, &id, &game, &odds).await?;
     let mut row = Map::from_iter([
         ("row_id".to_owned(), Value::from(row_id)),

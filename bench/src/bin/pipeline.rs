@@ -45,17 +45,60 @@ async fn main() -> Result<()> {
     let many = readiness::measure(&client, &names).await?;
     let after = Stages::read(&world.operator_metrics()).await?;
 
-    let Args { rows, rate, games, .. } = args;
-    writeln!(out, "\nA row, {rows} of them at {rate}/s, in ms{}", Quantiles::heading())?;
-    writeln!(out, "  COMMIT to a plain Kafka consumer  {}", delivery.kafka)?;
-    writeln!(out, "  COMMIT to a WebSocket client      {}", delivery.websocket)?;
-    writeln!(out, "  Gamecast's share of it            {}", delivery.share)?;
-    writeln!(out, "\nApply to Ready, in ms               {}", Quantiles::heading())?;
-    writeln!(out, "  the first game ever, connector included {:>8.0}", first.all.as_secs_f64() * 1e3)?;
-    writeln!(out, "  one game, {} times               {}", args.singles, Quantiles::of(singles))?;
-    writeln!(out, "  each of {games} games at once          {}", Quantiles::of(many.each))?;
-    writeln!(out, "  all of {games} games                {:>8.0}", many.all.as_secs_f64() * 1e3)?;
-    writeln!(out, "\nSteps of the {games} games           {:>8} {:>8}", "times", "ms each")?;
+    let Args {
+        rows, rate, games, ..
+    } = args;
+    writeln!(
+        out,
+        "\nA row, {rows} of them at {rate}/s, in ms{}",
+        Quantiles::heading()
+    )?;
+    writeln!(
+        out,
+        "  COMMIT to a plain Kafka consumer  {}",
+        delivery.kafka
+    )?;
+    writeln!(
+        out,
+        "  COMMIT to a WebSocket client      {}",
+        delivery.websocket
+    )?;
+    writeln!(
+        out,
+        "  Gamecast's share of it            {}",
+        delivery.share
+    )?;
+    writeln!(
+        out,
+        "\nApply to Ready, in ms               {}",
+        Quantiles::heading()
+    )?;
+    writeln!(
+        out,
+        "  the first game ever, connector included {:>8.0}",
+        first.all.as_secs_f64() * 1e3
+    )?;
+    writeln!(
+        out,
+        "  one game, {} times               {}",
+        args.singles,
+        Quantiles::of(singles)
+    )?;
+    writeln!(
+        out,
+        "  each of {games} games at once          {}",
+        Quantiles::of(many.each)
+    )?;
+    writeln!(
+        out,
+        "  all of {games} games                {:>8.0}",
+        many.all.as_secs_f64() * 1e3
+    )?;
+    writeln!(
+        out,
+        "\nSteps of the {games} games           {:>8} {:>8}",
+        "times", "ms each"
+    )?;
     for (step, count, millis) in after.since(&before) {
         writeln!(out, "  {step:<34}{count:>8.0} {millis:>8.1}")?;
     }

@@ -11,25 +11,59 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 pub(crate) async fn the_api_server_refuses_and_names_the_field(world: &mut World) -> Result<()> {
-    let column = |name: &str, kind: &str| {
-        json!({"table": {"columns": [{"name": name, "type": kind}]}})
-    };
+    let column =
+        |name: &str, kind: &str| json!({"table": {"columns": [{"name": name, "type": kind}]}});
     let topic = |topic: &str| json!({"serve": {"topic": topic}});
     for (manifest, field, word) in [
-        (game("1; DROP TABLE x", json!({})), "metadata.name", "1; DROP TABLE x"),
+        (
+            game("1; DROP TABLE x", json!({})),
+            "metadata.name",
+            "1; DROP TABLE x",
+        ),
         (game("a.b", json!({})), "game id", "a-z"),
         (game(&"a".repeat(51), json!({})), "game id", "50"),
-        (game("x", column("odd1", "VARCHAR(50)); DROP")), "spec.table.columns[0].type", "VARCHAR("),
-        (game("x", column("game_id", "INT")), "spec.table.columns[0].name", "row_id"),
-        (game("x", column("a`b", "INT")), "spec.table.columns[0].name", "letter"),
+        (
+            game("x", column("odd1", "VARCHAR(50)); DROP")),
+            "spec.table.columns[0].type",
+            "VARCHAR(",
+        ),
+        (
+            game("x", column("game_id", "INT")),
+            "spec.table.columns[0].name",
+            "row_id",
+        ),
+        (
+            game("x", column("a`b", "INT")),
+            "spec.table.columns[0].name",
+            "letter",
+        ),
         (game("x", topic("games/+")), "spec.serve.topic", "wildcard"),
         (game("x", topic("$SYS/{game_id}")), "spec.serve.topic", "$"),
-        (game("x", topic("games//{game_id}")), "spec.serve.topic", "empty level"),
-        (game("x", json!({"serve": {"resumeWindow": "1s"}})), "spec.serve.resumeWindow", "10s"),
-        (game("x", json!({"serve": {"access": "Members"}})), "spec.serve.access", "Public"),
-        (game("x", json!({"hologram": true})), "hologram", "unknown field"),
         (
-            feed("x", json!({"kafkaTopic": {"name": "a b"}, "serve": {"topic": "a"}})),
+            game("x", topic("games//{game_id}")),
+            "spec.serve.topic",
+            "empty level",
+        ),
+        (
+            game("x", json!({"serve": {"resumeWindow": "1s"}})),
+            "spec.serve.resumeWindow",
+            "10s",
+        ),
+        (
+            game("x", json!({"serve": {"access": "Members"}})),
+            "spec.serve.access",
+            "Public",
+        ),
+        (
+            game("x", json!({"hologram": true})),
+            "hologram",
+            "unknown field",
+        ),
+        (
+            feed(
+                "x",
+                json!({"kafkaTopic": {"name": "a b"}, "serve": {"topic": "a"}}),
+            ),
             "spec.kafkaTopic.name",
             "Kafka topic name",
         ),
@@ -52,8 +86,14 @@ pub(crate) async fn the_api_server_refuses_and_names_the_field(world: &mut World
     // What cannot change says so.
     world.ready_game("fixed", json!({})).await?;
     for (spec, word) in [
-        (json!({"databaseRef": {"name": "other"}}), "databaseRef cannot be changed"),
-        (json!({"connector": {"mode": "Dedicated"}}), "connector cannot be changed"),
+        (
+            json!({"databaseRef": {"name": "other"}}),
+            "databaseRef cannot be changed",
+        ),
+        (
+            json!({"connector": {"mode": "Dedicated"}}),
+            "connector cannot be changed",
+        ),
         (column("odd1", "INT"), "can only be added to"),
         (column("odd9", "INT"), "can only be added to"),
     ] {
@@ -70,7 +110,7 @@ pub(crate) async fn the_operator_and_the_api_refuse_what_went_around_the_schema(
     let name = "games.gamecast.dev";
     let mut crd = world.kubectl.get(&format!("crd/{name}")).await?;
     strip_rules(&mut crd);
-        world.kubectl.replace(&crd).await?;
+    world.kubectl.replace(&crd).await?;
     let columns = json!([{"name": "odd1", "type": "VARCHAR(50)); DROP TABLE available_games; --"}]);
     let applied = world
         .kubectl
@@ -109,7 +149,9 @@ pub(crate) async fn the_operator_and_the_api_refuse_what_went_around_the_schema(
     let mut conn = connect(&world.mysql).await?;
     let text: Option<String> = conn.query_first("SELECT odd1 FROM game_strict").await?;
     ensure!(text.as_deref() == injected["odd1"].as_str(), "{text:?}");
-    let games: Option<i64> = conn.query_first("SELECT COUNT(*) FROM available_games").await?;
+    let games: Option<i64> = conn
+        .query_first("SELECT COUNT(*) FROM available_games")
+        .await?;
     ensure!(games > Some(0), "available_games is gone or empty");
     world.discard(&["strict"]).await
 }
@@ -151,7 +193,9 @@ pub(crate) async fn a_client_that_errs_is_told_and_harms_nobody(world: &mut Worl
 
     // Bytes that are no MQTT, and a binary frame where text belongs.
     let mut request = Fanout::One.url("/mqtt").into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", "mqtt".parse()?);
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", "mqtt".parse()?);
     let (mut garbage, _) = connect_async(request).await?;
     garbage.send(Frame::binary(vec![0xff; 64])).await?;
     while let Some(Ok(frame)) = garbage.next().await {
@@ -169,6 +213,9 @@ pub(crate) async fn a_client_that_errs_is_told_and_harms_nobody(world: &mut Worl
     for inbox in [&client.inbox, &bystander.inbox] {
         inbox.row("games/calm", 2).await?;
     }
-    ensure!(bystander.inbox.rows("games/calm") == [1, 2], "the bystander was harmed");
+    ensure!(
+        bystander.inbox.rows("games/calm") == [1, 2],
+        "the bystander was harmed"
+    );
     world.discard(&["calm"]).await
 }

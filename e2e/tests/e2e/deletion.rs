@@ -29,9 +29,15 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         let spec = |policy: &str| json!({"connector": {"mode": mode}, "deletionPolicy": policy});
         world.ready_game("kept", spec("Retain")).await?;
         let own = own_connectors(world, "kept").await?.len();
-        ensure!(own == usize::from(mode == "Dedicated"), "{own} connectors of its own");
+        ensure!(
+            own == usize::from(mode == "Dedicated"),
+            "{own} connectors of its own"
+        );
         let object = world.kubectl.get("game/kept").await?;
-        ensure!(object["metadata"]["finalizers"].is_null(), "Retain needs no finalizer");
+        ensure!(
+            object["metadata"]["finalizers"].is_null(),
+            "Retain needs no finalizer"
+        );
         let mut conn = connect(&world.mysql).await?;
         insert(&mut conn, table, 1, 2).await?;
         let client = world.json_client(Fanout::One, &["games/kept"]).await?;
@@ -41,8 +47,13 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         // No longer served, and no connector of its own; the data is all there.
         until("the game to be served no more", async || {
             let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-            let last = routes.iter().rfind(|r| r.key.as_deref() == Some("Game/default/kept"));
-            ensure!(last.is_some_and(|r| r.value.is_none()), "its route is still there");
+            let last = routes
+                .iter()
+                .rfind(|r| r.key.as_deref() == Some("Game/default/kept"));
+            ensure!(
+                last.is_some_and(|r| r.value.is_none()),
+                "its route is still there"
+            );
             let own = own_connectors(world, "kept").await?;
             ensure!(own.is_empty(), "its connector is still there: {own:?}");
             Ok(())
@@ -59,7 +70,10 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         again.inbox.row("games/kept", 3).await?;
 
         world.delete("game/kept").await?;
-        ensure!(!table_exists(world, table).await?, "the table outlived Delete");
+        ensure!(
+            !table_exists(world, table).await?,
+            "the table outlived Delete"
+        );
         let topics = world.kafka.topics().await?;
         ensure!(!topics.contains(&kafka_topic), "the topic outlived Delete");
         let game: Option<String> = conn
@@ -82,7 +96,10 @@ pub(crate) async fn a_game_deleted_under_load_stalls_no_other_and_can_come_back(
     let others: Vec<String> = (0..OTHERS).map(|n| format!("busy-{n}")).collect();
     for id in others.iter().map(String::as_str).chain(["doomed"]) {
         let policy = if id == "doomed" { "Delete" } else { "Retain" };
-        world.kubectl.apply(&e2e::games::game(id, json!({"deletionPolicy": policy}))).await?;
+        world
+            .kubectl
+            .apply(&e2e::games::game(id, json!({"deletionPolicy": policy})))
+            .await?;
     }
     for id in others.iter().map(String::as_str).chain(["doomed"]) {
         world.await_ready(&format!("game/{id}")).await?;
@@ -108,17 +125,33 @@ pub(crate) async fn a_game_deleted_under_load_stalls_no_other_and_can_come_back(
     let all: Vec<i64> = (1..).take(ROWS).collect();
     for id in &others {
         client.inbox.row(&topic(id), ROWS as i64).await?;
-        ensure!(client.inbox.rows(&topic(id)) == all, "{id}: lost, repeated or out of order");
+        ensure!(
+            client.inbox.rows(&topic(id)) == all,
+            "{id}: lost, repeated or out of order"
+        );
     }
 
     // The same name again is a new game: nothing of the old one shows.
-    world.ready_game("doomed", json!({"displayName": "Back"})).await?;
+    world
+        .ready_game("doomed", json!({"displayName": "Back"}))
+        .await?;
     let fresh = world.json_client(Fanout::Two, &["games/doomed"]).await?;
-    fresh.inbox.find("the new game's name", |m| m.payload["name"] == "Back").await?;
+    fresh
+        .inbox
+        .find("the new game's name", |m| m.payload["name"] == "Back")
+        .await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_doomed", 1, 2).await?;
     fresh.inbox.row("games/doomed", 2).await?;
-    ensure!(fresh.inbox.rows("games/doomed") == [1, 2], "{:?}", fresh.inbox.messages());
-    let ids: Vec<&str> = others.iter().map(String::as_str).chain(["doomed"]).collect();
+    ensure!(
+        fresh.inbox.rows("games/doomed") == [1, 2],
+        "{:?}",
+        fresh.inbox.messages()
+    );
+    let ids: Vec<&str> = others
+        .iter()
+        .map(String::as_str)
+        .chain(["doomed"])
+        .collect();
     world.discard(&ids).await
 }

@@ -19,10 +19,16 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
     client.inbox.row("games/drift", 1).await?;
 
     // The topic is deleted: it would block every game of the connector.
-    world.kafka.delete_topic("gamecast.gameodds.game_drift").await?;
+    world
+        .kafka
+        .delete_topic("gamecast.gameodds.game_drift")
+        .await?;
     until("the topic to be back", async || {
         let topics = world.kafka.topics().await?;
-        ensure!(topics.iter().any(|t| t == "gamecast.gameodds.game_drift"), "not yet");
+        ensure!(
+            topics.iter().any(|t| t == "gamecast.gameodds.game_drift"),
+            "not yet"
+        );
         Ok(())
     })
     .await?;
@@ -42,13 +48,20 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
     insert(&mut conn, "game_drift", 3, 1).await?;
     client
         .inbox
-        .find("the row of the new table", |m| m.topic == "games/drift" && m.payload["odd1"] == "3")
+        .find("the row of the new table", |m| {
+            m.topic == "games/drift" && m.payload["odd1"] == "3"
+        })
         .await?;
 
     // The shared connector is deleted.
     let connect_url = &world.stack.endpoints().connect;
     let http = reqwest::Client::new();
-    let names: Vec<String> = http.get(format!("{connect_url}/connectors")).send().await?.json().await?;
+    let names: Vec<String> = http
+        .get(format!("{connect_url}/connectors"))
+        .send()
+        .await?
+        .json()
+        .await?;
     for name in &names {
         let url = format!("{connect_url}/connectors/{name}");
         http.delete(url).send().await?.error_for_status()?;
@@ -64,18 +77,29 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
     })
     .await?;
     insert(&mut conn, "game_drift", 4, 1).await?;
-    client.inbox.find("the row after", |m| m.payload["odd1"] == "4").await?;
+    client
+        .inbox
+        .find("the row after", |m| m.payload["odd1"] == "4")
+        .await?;
 
     // The route is tombstoned.
-    world.kafka.tombstone(route::ROUTES_TOPIC, "Game/default/drift").await?;
+    world
+        .kafka
+        .tombstone(route::ROUTES_TOPIC, "Game/default/drift")
+        .await?;
     until("the route to be back", async || {
         let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-        let last = routes.iter().rfind(|r| r.key.as_deref() == Some("Game/default/drift"));
+        let last = routes
+            .iter()
+            .rfind(|r| r.key.as_deref() == Some("Game/default/drift"));
         ensure!(last.is_some_and(|r| r.value.is_some()), "not yet");
         Ok(())
     })
     .await?;
     let fresh = world.json_client(Fanout::Two, &["games/drift"]).await?;
-    fresh.inbox.find("the last value", |m| m.payload["odd1"] == "4").await?;
+    fresh
+        .inbox
+        .find("the last value", |m| m.payload["odd1"] == "4")
+        .await?;
     world.discard(&["drift", "bystander"]).await
 }

@@ -30,7 +30,9 @@ async fn applied_while_down(
     ensure!(!part["message"].to_string().contains("password"), "{part}");
 
     world.await_ready(&format!("game/{id}")).await?;
-    let client = world.json_client(Fanout::One, &[&e2e::games::topic(id)]).await?;
+    let client = world
+        .json_client(Fanout::One, &[&e2e::games::topic(id)])
+        .await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, &format!("game_{id}"), 1, 1).await?;
     client.inbox.row(&e2e::games::topic(id), 1).await?;
@@ -40,19 +42,40 @@ async fn applied_while_down(
 pub(crate) async fn a_game_applied_while_mysql_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::MySql, "no-mysql", "TableReady", "DatabaseUnavailable").await
+    applied_while_down(
+        world,
+        Server::MySql,
+        "no-mysql",
+        "TableReady",
+        "DatabaseUnavailable",
+    )
+    .await
 }
 
 pub(crate) async fn a_game_applied_while_connect_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::Connect, "no-connect", "ConnectorReady", "ConnectUnavailable").await
+    applied_while_down(
+        world,
+        Server::Connect,
+        "no-connect",
+        "ConnectorReady",
+        "ConnectUnavailable",
+    )
+    .await
 }
 
 pub(crate) async fn a_game_applied_while_kafka_is_down_becomes_ready(
     world: &mut World,
 ) -> Result<()> {
-    applied_while_down(world, Server::Kafka, "no-kafka", "TopicReady", "KafkaUnavailable").await
+    applied_while_down(
+        world,
+        Server::Kafka,
+        "no-kafka",
+        "TopicReady",
+        "KafkaUnavailable",
+    )
+    .await
 }
 
 pub(crate) async fn a_fanout_started_before_kafka_waits_and_then_serves(
@@ -97,7 +120,11 @@ pub(crate) async fn killed_programs_lose_nothing(world: &mut World) -> Result<()
     world.await_ready("game/meanwhile").await?;
 
     // Connected clients ride out a restart of Kafka, Connect and MySQL.
-    for (server, first) in [(Server::Connect, 21), (Server::Kafka, 31), (Server::MySql, 41)] {
+    for (server, first) in [
+        (Server::Connect, 21),
+        (Server::Kafka, 31),
+        (Server::MySql, 41),
+    ] {
         world.stack.kill(server).await?;
         if server != Server::MySql {
             insert(&mut conn, "game_tough", first, 10).await?;

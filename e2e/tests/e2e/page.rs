@@ -12,8 +12,17 @@ pub(crate) async fn a_browser_shows_odds_changes_and_new_games(world: &mut World
     let mut page = Page::open(&world.api_url("/")).await?;
     let send = world.api_url("/sendodd/123121");
 
-    let sent: Value = http.post(&send).send().await?.error_for_status()?.json().await?;
-    anyhow::ensure!(sent["game_id"] == "123121" && sent["odd5"].is_number(), "{sent}");
+    let sent: Value = http
+        .post(&send)
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
+    anyhow::ensure!(
+        sent["game_id"] == "123121" && sent["odd5"].is_number(),
+        "{sent}"
+    );
     let odd = "[data-game-id='123121'] [data-column='odd1']";
     let first = page.text(odd, None).await?;
     anyhow::ensure!(
@@ -23,7 +32,13 @@ pub(crate) async fn a_browser_shows_odds_changes_and_new_games(world: &mut World
 
     // Random odds may repeat themselves: send until they differ.
     loop {
-        let sent: Value = http.post(&send).send().await?.error_for_status()?.json().await?;
+        let sent: Value = http
+            .post(&send)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
         if sent["odd1"].as_f64() != first.parse().ok() {
             break;
         }

@@ -17,9 +17,17 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("INT", "-2147483648", "-2147483648"),
     ("INT UNSIGNED", "4294967295", "4294967295"),
     ("BIGINT", "-9223372036854775808", "-9223372036854775808"),
-    ("BIGINT UNSIGNED", "9223372036854775807", "9223372036854775807"),
+    (
+        "BIGINT UNSIGNED",
+        "9223372036854775807",
+        "9223372036854775807",
+    ),
     ("BOOLEAN", "TRUE", "1"),
-    ("DECIMAL(20,4)", "1234567890123456.7890", r#""1234567890123456.7890""#),
+    (
+        "DECIMAL(20,4)",
+        "1234567890123456.7890",
+        r#""1234567890123456.7890""#,
+    ),
     ("FLOAT", "0.5", "0.5"),
     ("DOUBLE", "0.1", "0.1"),
     ("CHAR(5)", "'ab'", r#""ab""#),
@@ -29,13 +37,26 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("VARBINARY(4)", "X'00FF'", r#""AP8=""#),
     ("BLOB", "X'CAFE'", r#""yv4=""#),
     ("DATE", "'2026-11-21'", r#""2026-11-21Z""#),
-    ("TIME", "'13:14:15'", r#""13:14:15Z""#),
-    ("TIME(6)", "'13:14:15.123456'", r#""13:14:15.123456Z""#),
-    ("DATETIME", "'2026-11-21 13:14:15'", r#""2026-11-21T13:14:15Z""#),
-    ("DATETIME(3)", "'2026-11-21 13:14:15.123'", r#""2026-11-21T13:14:15.123Z""#),
-    ("TIMESTAMP", "'2026-11-21 13:14:15'", r#""2026-11-21T13:14:15Z""#),
-    ("TIMESTAMP(6)", "'2026-11-21 13:14:15.123456'", r#""2026-11-21T13:14:15.123456Z""#),
-    ("YEAR", "2026", "2026"),
+    (
+        "DATETIME",
+        "'2026-11-21 13:14:15'",
+        r#""2026-11-21T13:14:15Z""#,
+    ),
+    (
+        "DATETIME(3)",
+        "'2026-11-21 13:14:15.123'",
+        r#""2026-11-21T13:14:15.123Z""#,
+    ),
+    (
+        "TIMESTAMP",
+        "'2026-11-21 13:14:15'",
+        r#""2026-11-21T13:14:15Z""#,
+    ),
+    (
+        "TIMESTAMP(6)",
+        "'2026-11-21 13:14:15.123456'",
+        r#""2026-11-21T13:14:15.123456Z""#,
+    ),
     ("JSON", "'{\"a\": [1, null]}'", r#""{\"a\":[1,null]}""#),
 ];
 
@@ -60,18 +81,23 @@ pub(crate) async fn every_column_type_has_its_json(world: &mut World) -> Result<
         values.join(",")
     ))
     .await?;
-    conn.query_drop("INSERT INTO game_types () VALUES ()").await?;
+    conn.query_drop("INSERT INTO game_types () VALUES ()")
+        .await?;
 
     let full = client.inbox.row("games/types", 1).await?.payload;
+    let found = names.iter().map(|name| full[name.as_str()].to_string());
     let wrong: Vec<String> = TYPES
         .iter()
-        .zip(&names)
-        .filter(|((_, _, expected), name)| full[name.as_str()].to_string() != *expected)
-        .map(|((kind, _, expected), name)| format!("{kind}: {} is not {expected}", full[name.as_str()]))
+        .zip(found)
+        .filter(|((_, _, expected), found)| found != expected)
+        .map(|((kind, _, expected), found)| format!("{kind}: {found} is not {expected}"))
         .collect();
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     let empty = client.inbox.row("games/types", 2).await?.payload;
-    ensure!(names.iter().all(|name| empty[name.as_str()].is_null()), "{empty}");
+    ensure!(
+        names.iter().all(|name| empty[name.as_str()].is_null()),
+        "{empty}"
+    );
     world.discard(&["types"]).await
 }
 
@@ -85,11 +111,13 @@ pub(crate) async fn deletes_and_truncate_are_silent_and_an_update_is_news(
     client.inbox.row("games/pruned", 3).await?;
 
     // Old rows, then the newest: nothing is sent, and the last value stays.
-    conn.query_drop("DELETE FROM game_pruned WHERE row_id < 3").await?;
+    conn.query_drop("DELETE FROM game_pruned WHERE row_id < 3")
+        .await?;
     conn.query_drop("DELETE FROM game_pruned").await?;
     insert(&mut conn, "game_pruned", 4, 1).await?;
     client.inbox.row("games/pruned", 4).await?;
-    conn.query_drop("UPDATE game_pruned SET odd1 = 'new' WHERE row_id = 4").await?;
+    conn.query_drop("UPDATE game_pruned SET odd1 = 'new' WHERE row_id = 4")
+        .await?;
     client
         .inbox
         .find("the update", |m| m.payload["odd1"] == "new")
@@ -114,7 +142,9 @@ pub(crate) async fn deletes_and_truncate_are_silent_and_an_update_is_news(
     let records = world.kafka.records(kafka_topic).await?;
     ensure!(records.iter().all(|r| r.value.is_some()), "a tombstone");
     ensure!(
-        records.iter().all(|r| r.key.as_deref() == Some(r#"{"game_id":"pruned"}"#)),
+        records
+            .iter()
+            .all(|r| r.key.as_deref() == Some(r#"{"game_id":"pruned"}"#)),
         "{records:?}"
     );
     conn.query_drop("DELETE FROM game_pruned").await?;
@@ -153,16 +183,29 @@ pub(crate) async fn bad_records_are_counted_and_the_stream_goes_on(
     }
     produce(&big.to_string()).await?;
     produce(&good(2)).await?;
-    client.inbox.find("the last record", |m| m.topic == "odd/good/2").await?;
-    let topics: Vec<String> = client.inbox.messages().into_iter().map(|m| m.topic).collect();
+    client
+        .inbox
+        .find("the last record", |m| m.topic == "odd/good/2")
+        .await?;
+    let topics: Vec<String> = client
+        .inbox
+        .messages()
+        .into_iter()
+        .map(|m| m.topic)
+        .collect();
     ensure!(
-        topics == ["odd/good/1", "odd/good/2"] || topics == ["odd/good/1", "odd/big/1", "odd/good/2"],
+        topics == ["odd/good/1", "odd/good/2"]
+            || topics == ["odd/good/1", "odd/big/1", "odd/good/2"],
         "{topics:?}"
     );
 
     let metrics = reqwest::get(Fanout::One.admin_url("/metrics")).await?;
     let metrics = metrics.error_for_status()?.text().await?;
-    for (outcome, least) in [("not_json", 1.0), ("missing_field", 1.0), ("unsafe_value", 3.0)] {
+    for (outcome, least) in [
+        ("not_json", 1.0),
+        ("missing_field", 1.0),
+        ("unsafe_value", 3.0),
+    ] {
         let line = metrics
             .lines()
             .find(|line| line.starts_with("gamecast_records_total") && line.contains(outcome))

@@ -16,7 +16,10 @@ struct Case {
 fn cases() -> Vec<Case> {
     let shared = (1..=17).map(|n| (format!("{}", 5000 + n), "Shared"));
     let hyphenated = [("fla-pal".to_owned(), "Shared")];
-    let dedicated = [("solo-1".to_owned(), "Dedicated"), ("7777".to_owned(), "Dedicated")];
+    let dedicated = [
+        ("solo-1".to_owned(), "Dedicated"),
+        ("7777".to_owned(), "Dedicated"),
+    ];
     shared
         .chain(hyphenated)
         .chain(dedicated)
@@ -55,7 +58,10 @@ pub(crate) async fn every_row_of_twenty_games_arrives_once_and_in_order(
             let topic = topic(&case.id);
             inbox.row(&topic, ROWS as i64).await?;
             let rows = inbox.rows(&topic);
-            ensure!(rows == all, "{topic}: lost, repeated or out of order: {rows:?}");
+            ensure!(
+                rows == all,
+                "{topic}: lost, repeated or out of order: {rows:?}"
+            );
         }
     }
     for case in &cases {

@@ -18,9 +18,14 @@ pub(crate) async fn a_row_reaches_subscribers_of_both_protocols(world: &mut Worl
     // Before the first row a subscriber already sees that the game is there.
     for inbox in inboxes {
         let initial = inbox
-            .find("the game's name", |m| m.payload["name"] == "Flamengo x Palmeiras")
+            .find("the game's name", |m| {
+                m.payload["name"] == "Flamengo x Palmeiras"
+            })
             .await?;
-        ensure!(initial.topic == topic("123121") && initial.retain, "{initial:?}");
+        ensure!(
+            initial.topic == topic("123121") && initial.retain,
+            "{initial:?}"
+        );
     }
 
     let mut conn = connect(&world.mysql).await?;
@@ -35,7 +40,10 @@ pub(crate) async fn a_row_reaches_subscribers_of_both_protocols(world: &mut Worl
     }
 
     let wide = world.kubectl.run("get gm 123121 -o wide").await?;
-    ensure!(wide.contains("True") && wide.contains("games/123121"), "{wide}");
+    ensure!(
+        wide.contains("True") && wide.contains("games/123121"),
+        "{wide}"
+    );
     world.discard(&["123121"]).await
 }
 
@@ -44,15 +52,23 @@ pub(crate) async fn a_game_made_later_appears_on_connected_clients(
 ) -> Result<()> {
     let everything = JsonClient::connect(&Fanout::One.url("/ws")).await?;
     let mqtt = world.mqtt_client(Fanout::Two, &["games/+"]).await?;
-    world.ready_game("later", json!({"displayName": "Later"})).await?;
+    world
+        .ready_game("later", json!({"displayName": "Later"}))
+        .await?;
     for inbox in [&everything.inbox, &mqtt.inbox] {
-        inbox.find("the new game", |m| m.payload["name"] == "Later").await?;
+        inbox
+            .find("the new game", |m| m.payload["name"] == "Later")
+            .await?;
     }
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_later", 1, 3).await?;
     for inbox in [&everything.inbox, &mqtt.inbox] {
         inbox.row("games/later", 3).await?;
-        ensure!(inbox.rows("games/later") == [1, 2, 3], "{:?}", inbox.messages());
+        ensure!(
+            inbox.rows("games/later") == [1, 2, 3],
+            "{:?}",
+            inbox.messages()
+        );
     }
     world.discard(&["later"]).await
 }
@@ -70,7 +86,10 @@ pub(crate) async fn two_fanouts_serve_each_message_once(world: &mut World) -> Re
     let all: Vec<i64> = (1..=200).collect();
     for client in &clients {
         client.inbox.row("games/both", 200).await?;
-        ensure!(client.inbox.rows("games/both") == all, "lost, repeated or out of order");
+        ensure!(
+            client.inbox.rows("games/both") == all,
+            "lost, repeated or out of order"
+        );
     }
     world.discard(&["both"]).await
 }
@@ -100,7 +119,10 @@ pub(crate) async fn a_late_subscriber_gets_the_last_value_and_then_the_stream(
         ensure!(messages[0].retain, "the first message is the last value");
         let first = rows[0];
         let seamless: Vec<i64> = (first..=350).collect();
-        ensure!(rows == seamless, "a gap or a repeat after the snapshot: {rows:?}");
+        ensure!(
+            rows == seamless,
+            "a gap or a repeat after the snapshot: {rows:?}"
+        );
     }
     world.discard(&["late"]).await
 }

@@ -193,12 +193,9 @@ fn compare<'a>(found: &'a [ColumnFound], name: &str, wanted: &str) -> Comparison
 }
 
 /// A column type in the one spelling that versions of MySQL and the CRD share: lower case, no
-/// display width (`int(11)` before 8.0.19), `boolean` as what it is, `(0)` left out.
+/// display width (`int(11)` before 8.0.19), `(0)` left out.
 fn comparable(column_type: &str) -> String {
     let text = column_type.to_ascii_lowercase();
-    if text == "boolean" {
-        return "tinyint(1)".into();
-    }
     let (name, rest) = text
         .split_once('(')
         .map_or((text.as_str(), None), |(name, rest)| (name, Some(rest)));
@@ -207,8 +204,8 @@ fn comparable(column_type: &str) -> String {
     };
     let width = match name {
         "tinyint" => argument != "1",
-        "smallint" | "mediumint" | "int" | "bigint" | "year" => true,
-        "time" | "datetime" | "timestamp" => argument == "0",
+        "smallint" | "mediumint" | "int" | "bigint" => true,
+        "datetime" | "timestamp" => argument == "0",
         _ => false,
     };
     if width {
