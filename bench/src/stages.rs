@@ -9,7 +9,7 @@ use anyhow::Result;
 pub struct Stages(BTreeMap<String, (f64, f64)>);
 
 /// The histogram that the operator keeps of its steps.
-const METRIC: &str = "gamecast_reconcile_step_duration_seconds";
+const METRIC: &str = "gamecast_operator_step_seconds";
 
 impl Stages {
     /// Reads them at the operator's metrics `url`.

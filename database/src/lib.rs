@@ -12,10 +12,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use mysql_async::{Opts, OptsBuilder, Pool};
+use mysql_async::{Opts, OptsBuilder, Pool, PoolOpts};
 use serde::Deserialize;
 use thiserror::Error;
+
+/// How long a connection may lie idle in a pool before it is closed.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// All configured databases.
 #[derive(Debug, Clone, Deserialize)]
@@ -141,6 +145,8 @@ impl Database {
             .pass(Some(password.trim_end().to_owned()))
             // Found and not changed must differ: an UPDATE that changes nothing is no miss.
             .client_found_rows(true)
+            // Connections above the pool's minimum stay for the next burst.
+            .pool_opts(PoolOpts::default().with_inactive_connection_ttl(IDLE))
             .prefer_socket(false);
         Ok(Pool::new(Opts::from(options)))
     }

@@ -13,65 +13,77 @@ use crate::server::{AllowOrigin, Limits, Settings};
 #[command(version, about)]
 pub struct Args {
     /// Where clients connect.
-    #[arg(long, env = "FANOUT_LISTEN", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "GAMECAST_FANOUT_LISTEN", default_value = "0.0.0.0:8081")]
     pub listen: SocketAddr,
 
     /// Where /livez, /readyz and /metrics are served. Not for the internet.
-    #[arg(long, env = "FANOUT_ADMIN_LISTEN", default_value = "0.0.0.0:9081")]
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_ADMIN_LISTEN",
+        default_value = "0.0.0.0:9081"
+    )]
     pub admin_listen: SocketAddr,
 
     /// The Kafka brokers to begin with, host:port separated by commas.
     #[arg(
         long,
-        env = "KAFKA_BOOTSTRAP_SERVERS",
+        env = "GAMECAST_FANOUT_KAFKA_BOOTSTRAP_SERVERS",
         default_value = "localhost:29092"
     )]
     pub kafka_bootstrap_servers: String,
 
     /// The compacted Kafka topic that tells what is served.
-    #[arg(long, env = "ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]
+    #[arg(long, env = "GAMECAST_FANOUT_ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]
     pub routes_topic: String,
 
     /// Threads that own connections [default: one per core].
-    #[arg(long, env = "FANOUT_WORKERS")]
+    #[arg(long, env = "GAMECAST_FANOUT_WORKERS")]
     pub workers: Option<NonZeroUsize>,
 
     /// An origin whose pages may connect, as in https://odds.example.com; * for every origin.
     /// Pages of fanout's own host always may, and so may clients that send no Origin. Repeatable.
-    #[arg(long, env = "FANOUT_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(long, env = "GAMECAST_FANOUT_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<AllowOrigin>,
 
     /// How many bytes may wait for one client before it is closed as too slow.
-    #[arg(long, env = "FANOUT_OUTBOX_BYTES", default_value_t = 256 * 1024)]
+    #[arg(long, env = "GAMECAST_FANOUT_OUTBOX_BYTES", default_value_t = 256 * 1024)]
     pub outbox_bytes: usize,
 
     /// The largest message that a client may send, in bytes.
-    #[arg(long, env = "FANOUT_MAX_MESSAGE_BYTES", default_value_t = 64 * 1024)]
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_MESSAGE_BYTES", default_value_t = 64 * 1024)]
     pub max_message_bytes: usize,
 
     /// The largest record that is served, in bytes; at most half of --outbox-bytes.
-    #[arg(long, env = "FANOUT_MAX_RECORD_BYTES", default_value_t = 128 * 1024)]
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_RECORD_BYTES", default_value_t = 128 * 1024)]
     pub max_record_bytes: usize,
 
     /// How many filters one client may be subscribed to.
-    #[arg(long, env = "FANOUT_MAX_SUBSCRIPTIONS", default_value_t = 1000)]
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_MAX_SUBSCRIPTIONS",
+        default_value_t = 1000
+    )]
     pub max_subscriptions: usize,
 
     /// How long a client may take to upgrade to WebSocket, and then to send an MQTT CONNECT.
-    #[arg(long, env = "FANOUT_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_FANOUT_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub handshake_timeout: Duration,
 
     /// How long a Kafka topic stays consumed after its last subscriber left.
-    #[arg(long, env = "FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub topic_grace: Duration,
 
     /// How many of the newest records of each partition are read for the last values of a topic
     /// that carries more than one key. Values older than that are not shown.
-    #[arg(long, env = "FANOUT_FEED_LOOK_BACK", default_value_t = 100_000)]
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_FEED_LOOK_BACK",
+        default_value_t = 100_000
+    )]
     pub feed_look_back: u32,
 
     /// What is logged, as in info,fanout=debug.
-    #[arg(long, env = "FANOUT_LOG", default_value = "info")]
+    #[arg(long, env = "GAMECAST_FANOUT_LOG", default_value = "info")]
     pub log: String,
 }
 

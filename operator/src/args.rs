@@ -15,30 +15,30 @@ use url::Url;
 #[command(version)]
 pub struct Args {
     /// The YAML file that names the MySQL servers.
-    #[arg(long, env = "GAMECAST_DATABASES")]
+    #[arg(long, env = "GAMECAST_OPERATOR_DATABASES")]
     pub databases: PathBuf,
 
     /// Kafka brokers, host:port joined by commas, as the operator and Kafka Connect both see them.
-    #[arg(long, env = "GAMECAST_KAFKA_BOOTSTRAP_SERVERS")]
+    #[arg(long, env = "GAMECAST_OPERATOR_KAFKA_BOOTSTRAP_SERVERS")]
     pub kafka_bootstrap_servers: String,
 
     /// Kafka Connect's REST address.
-    #[arg(long, env = "GAMECAST_CONNECT_URL")]
+    #[arg(long, env = "GAMECAST_OPERATOR_CONNECT_URL")]
     pub connect_url: Url,
 
     /// The first part of the names of topics and connectors: a-z, A-Z, 0-9, _ and -. A game's
     /// topic is <prefix>.<schema>.<table>.
-    #[arg(long, env = "GAMECAST_TOPIC_PREFIX", default_value = "gamecast", value_parser = topic_prefix)]
+    #[arg(long, env = "GAMECAST_OPERATOR_TOPIC_PREFIX", default_value = "gamecast", value_parser = topic_prefix)]
     pub topic_prefix: String,
 
     /// The Kafka topic that carries the routes to fanout.
-    #[arg(long, env = "GAMECAST_ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]
+    #[arg(long, env = "GAMECAST_OPERATOR_ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]
     pub routes_topic: String,
 
     /// The replication factor of the topics that the operator creates; -1 is the brokers' default.
     #[arg(
         long,
-        env = "GAMECAST_REPLICATION_FACTOR",
+        env = "GAMECAST_OPERATOR_REPLICATION_FACTOR",
         default_value_t = -1,
         allow_negative_numbers = true,
         value_parser = replication_factor,
@@ -46,36 +46,40 @@ pub struct Args {
     pub replication_factor: i32,
 
     /// How often everything is looked at again and put right.
-    #[arg(long, env = "GAMECAST_RESYNC_INTERVAL", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_OPERATOR_RESYNC_INTERVAL", default_value = "60s", value_parser = humantime::parse_duration)]
     pub resync_interval: Duration,
 
     /// How often the topics and connectors of all objects are looked at, with one call each. A
     /// missing topic stops every game of a shared connector.
-    #[arg(long, env = "GAMECAST_TOPIC_CHECK_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_OPERATOR_TOPIC_CHECK_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
     pub topic_check_interval: Duration,
 
     /// How long a marker row may take from MySQL to Kafka before the connector counts as not
     /// streaming.
-    #[arg(long, env = "GAMECAST_MARKER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_OPERATOR_MARKER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub marker_timeout: Duration,
 
     /// How long one call to MySQL, Kafka or Kafka Connect may take.
-    #[arg(long, env = "GAMECAST_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GAMECAST_OPERATOR_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub call_timeout: Duration,
 
     /// The only namespace to serve; all of them where there is none.
-    #[arg(long, env = "GAMECAST_NAMESPACE")]
+    #[arg(long, env = "GAMECAST_OPERATOR_NAMESPACE")]
     pub namespace: Option<String>,
 
     /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, env = "GAMECAST_ADMIN_LISTEN", default_value = "0.0.0.0:9080")]
+    #[arg(
+        long,
+        env = "GAMECAST_OPERATOR_ADMIN_LISTEN",
+        default_value = "0.0.0.0:9080"
+    )]
     pub admin_listen: SocketAddr,
 
     /// What is logged, as directives of tracing's EnvFilter. librdkafka repeats itself every second
     /// while a broker is away, so its own lines are off; what failed because of it is reported.
     #[arg(
         long,
-        env = "GAMECAST_LOG",
+        env = "GAMECAST_OPERATOR_LOG",
         default_value = "info,librdkafka=off,rdkafka=off"
     )]
     pub log: String,

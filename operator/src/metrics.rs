@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crds::ConditionType;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +32,30 @@ pub(crate) enum Outcome {
     Deleted,
 }
 
+/// The steps of a reconcile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Step {
+    Topic,
+    Table,
+    /// The connector, and the marker row that proves that it streams.
+    Connector,
+    Route,
+    /// What concerns no server but Kubernetes: finalizer and status.
+    Object,
+}
+
+impl From<ConditionType> for Step {
+    fn from(step: ConditionType) -> Self {
+        match step {
+            ConditionType::TopicReady => Self::Topic,
+            ConditionType::TableReady => Self::Table,
+            ConditionType::ConnectorReady => Self::Connector,
+            ConditionType::RouteReady => Self::Route,
+            ConditionType::Ready => Self::Object,
+        }
+    }
+}
+
 /// The servers that the operator works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Backend {
@@ -47,6 +72,11 @@ struct Reconcile {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Steps {
+    step: Step,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Errors {
     backend: Backend,
 }
@@ -59,6 +89,7 @@ const BUCKETS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 3
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     reconciles: Family<Reconcile, Histogram>,
+    steps: Family<Steps, Histogram>,
     errors: Family<Errors, Counter>,
     objects: Family<Reconcile, Gauge>,
     markers: Counter,
@@ -69,6 +100,7 @@ impl Metrics {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             reconciles: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            steps: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             errors: Family::default(),
             objects: Family::default(),
             markers: Counter::default(),
@@ -78,6 +110,12 @@ impl Metrics {
             "Time that reconciling an object took",
             Unit::Seconds,
             metrics.reconciles.clone(),
+        );
+        registry.register_with_unit(
+            "gamecast_operator_step",
+            "Time that a step of reconciling took, waits for others included",
+            Unit::Seconds,
+            metrics.steps.clone(),
         );
         registry.register(
             "gamecast_operator_backend_errors",
@@ -100,6 +138,12 @@ impl Metrics {
     pub(crate) fn reconciled(&self, kind: Kind, outcome: Outcome, took: Duration) {
         self.reconciles
             .get_or_create(&Reconcile { kind, outcome })
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn step(&self, step: Step, took: Duration) {
+        self.steps
+            .get_or_create(&Steps { step })
             .observe(took.as_secs_f64());
     }
 

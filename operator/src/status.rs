@@ -1,5 +1,7 @@
 //! Outcomes of steps become conditions.
 
+use std::time::{Duration, Instant};
+
 use crds::{Condition, ConditionType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -38,6 +40,9 @@ struct Step {
 pub(crate) struct Report {
     steps: Vec<Step>,
     ready: Step,
+    /// When the step that is under way began.
+    began: Instant,
+    took: Vec<(ConditionType, Duration)>,
 }
 
 /// The longest message of a condition, as the API server takes it.
@@ -59,16 +64,25 @@ impl Report {
                 message: "is being set up".into(),
                 ..pending(ConditionType::Ready)
             },
+            began: Instant::now(),
+            took: Vec::new(),
         }
+    }
+
+    /// The steps that ended, well or not, and how long each took.
+    pub(crate) fn took(&self) -> &[(ConditionType, Duration)] {
+        &self.took
     }
 
     /// The step is as planned.
     pub(crate) fn done(&mut self, kind: ConditionType, message: impl Into<String>) {
+        self.ended(kind);
         self.set(kind, Truth::True, Reason::AsPlanned, message.into());
     }
 
     /// The step failed, and with it the object.
     pub(crate) fn failed(&mut self, failed: &Failed) {
+        self.ended(failed.step);
         let (reason, message) = (failed.failure.reason, failed.failure.message.clone());
         self.set(failed.step, Truth::False, reason, message.clone());
         self.set(ConditionType::Ready, Truth::False, reason, message);
@@ -77,6 +91,12 @@ impl Report {
     /// Every step is as planned.
     pub(crate) fn ready(&mut self, reason: Reason, message: impl Into<String>) {
         self.set(ConditionType::Ready, Truth::True, reason, message.into());
+    }
+
+    fn ended(&mut self, step: ConditionType) {
+        let now = Instant::now();
+        self.took.push((step, now - self.began));
+        self.began = now;
     }
 
     fn set(&mut self, kind: ConditionType, truth: Truth, reason: Reason, message: String) {

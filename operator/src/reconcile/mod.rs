@@ -28,7 +28,7 @@ use crate::conflict::Conflict;
 use crate::context::Context;
 use crate::failure::{Failed, Failure, Retry, chain};
 use crate::memory::Life;
-use crate::metrics::{Backend, Kind, Outcome};
+use crate::metrics::{Backend, Kind, Outcome, Step};
 use crate::plan::{self, PlanError, Site};
 use crate::reason::Reason;
 use crate::status::Report;
@@ -202,7 +202,12 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
     if let Err(failed) = &result {
         report.failed(failed);
     }
+    for (step, took) in report.took() {
+        ctx.metrics.step((*step).into(), *took);
+    }
+    let writing = Instant::now();
     let written = write_status(object, ctx, uid, made, &report).await;
+    ctx.metrics.step(Step::Object, writing.elapsed());
     result.and(written)
 }
 

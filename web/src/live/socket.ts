@@ -22,6 +22,8 @@ export function openMqtt(url: string, onSocketClose: (code: number, reason: stri
     connectTimeout: CONNECT_TIMEOUT,
     reconnectPeriod: 0,
     resubscribe: false,
+    // The keep-alive's timer in a worker would need blob: URLs in the page's Content-Security-Policy.
+    timerVariant: "native",
     createWebsocket: (target, protocols) => {
       const socket = new WebSocket(target, protocols);
       socket.addEventListener("close", ({ code, reason }) => onSocketClose(code, reason));
