@@ -202,6 +202,7 @@ pub(crate) async fn bad_records_are_counted_and_the_stream_goes_on(
     let metrics = reqwest::get(Fanout::One.admin_url("/metrics")).await?;
     let metrics = metrics.error_for_status()?.text().await?;
     for (outcome, least) in [
+        ("too_large", 1.0),
         ("not_json", 1.0),
         ("missing_field", 1.0),
         ("unsafe_value", 3.0),
