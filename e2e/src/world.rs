@@ -140,6 +140,21 @@ impl World {
         Ok(client)
     }
 
+    /// A `/ws` client of the games `ids`, once it has a first value of each: from then on it gets
+    /// every row. A fanout that nobody asked for a game before reads its topic first.
+    pub async fn game_client(&self, fanout: Fanout, ids: &[&str]) -> Result<JsonClient> {
+        let topics: Vec<String> = ids.iter().map(|id| crate::games::topic(id)).collect();
+        let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let client = self.json_client(fanout, &filters).await?;
+        for topic in &topics {
+            client
+                .inbox
+                .find(&format!("a value of {topic}"), |m| m.topic == *topic)
+                .await?;
+        }
+        Ok(client)
+    }
+
     /// An MQTT.js client that is subscribed to `filters`.
     pub async fn mqtt_client(&self, fanout: Fanout, filters: &[&str]) -> Result<MqttJs> {
         MqttJs::subscribe(&fanout.url("/mqtt"), 5, filters).await

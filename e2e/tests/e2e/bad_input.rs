@@ -170,7 +170,7 @@ fn strip_rules(node: &mut Value) {
 
 pub(crate) async fn a_client_that_errs_is_told_and_harms_nobody(world: &mut World) -> Result<()> {
     world.ready_game("calm", json!({})).await?;
-    let bystander = world.json_client(Fanout::One, &["games/calm"]).await?;
+    let bystander = world.game_client(Fanout::One, &["calm"]).await?;
 
     let mut client = JsonClient::connect(&Fanout::One.url("/ws?topics=games/calm")).await?;
     for (text, code) in [
@@ -187,6 +187,10 @@ pub(crate) async fn a_client_that_errs_is_told_and_harms_nobody(world: &mut Worl
         ensure!(error["error"]["message"].is_string(), "{error}");
     }
     // It is still subscribed, and served.
+    client
+        .inbox
+        .find("the game", |m| m.topic == "games/calm")
+        .await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_calm", 1, 1).await?;
     client.inbox.row("games/calm", 1).await?;

@@ -40,7 +40,7 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         );
         let mut conn = connect(&world.mysql).await?;
         insert(&mut conn, table, 1, 2).await?;
-        let client = world.json_client(Fanout::One, &["games/kept"]).await?;
+        let client = world.game_client(Fanout::One, &["kept"]).await?;
         client.inbox.row("games/kept", 2).await?;
 
         world.delete("game/kept").await?;
@@ -66,7 +66,7 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         // Applied again it goes on where it was.
         world.ready_game("kept", spec("Delete")).await?;
         insert(&mut conn, table, 3, 1).await?;
-        let again = world.json_client(Fanout::Two, &["games/kept"]).await?;
+        let again = world.game_client(Fanout::Two, &["kept"]).await?;
         again.inbox.row("games/kept", 3).await?;
 
         world.delete("game/kept").await?;
@@ -105,6 +105,9 @@ pub(crate) async fn a_game_deleted_under_load_stalls_no_other_and_can_come_back(
         world.await_ready(&format!("game/{id}")).await?;
     }
     let client = world.json_client(Fanout::One, &["games/#"]).await?;
+    for id in &others {
+        client.inbox.find(id, |m| m.topic == topic(id)).await?;
+    }
 
     let writers = others.iter().map(async |id| {
         let mut conn = connect(&world.mysql).await?;
@@ -135,7 +138,7 @@ pub(crate) async fn a_game_deleted_under_load_stalls_no_other_and_can_come_back(
     world
         .ready_game("doomed", json!({"displayName": "Back"}))
         .await?;
-    let fresh = world.json_client(Fanout::Two, &["games/doomed"]).await?;
+    let fresh = world.game_client(Fanout::Two, &["doomed"]).await?;
     fresh
         .inbox
         .find("the new game's name", |m| m.payload["name"] == "Back")

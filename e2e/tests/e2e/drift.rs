@@ -11,7 +11,7 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
     world.ready_game("drift", json!({})).await?;
     world.ready_game("bystander", json!({})).await?;
     let client = world
-        .json_client(Fanout::One, &["games/drift", "games/bystander"])
+        .game_client(Fanout::One, &["drift", "bystander"])
         .await?;
     let mut conn = connect(&world.mysql).await?;
     let mut other = connect(&world.mysql).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
         Ok(())
     })
     .await?;
-    let fresh = world.json_client(Fanout::Two, &["games/drift"]).await?;
+    let fresh = world.game_client(Fanout::Two, &["drift"]).await?;
     fresh
         .inbox
         .find("the last value", |m| m.payload["odd1"] == "4")

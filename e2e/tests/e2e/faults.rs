@@ -30,9 +30,7 @@ async fn applied_while_down(
     ensure!(!part["message"].to_string().contains("password"), "{part}");
 
     world.await_ready(&format!("game/{id}")).await?;
-    let client = world
-        .json_client(Fanout::One, &[&e2e::games::topic(id)])
-        .await?;
+    let client = world.game_client(Fanout::One, &[id]).await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, &format!("game_{id}"), 1, 1).await?;
     client.inbox.row(&e2e::games::topic(id), 1).await?;
@@ -97,7 +95,7 @@ pub(crate) async fn a_fanout_started_before_kafka_waits_and_then_serves(
     ensure!(alive?.status() == 200, "not alive while it waits");
 
     world.second_fanout.ready().await?;
-    let client = world.json_client(Fanout::Two, &["games/patient"]).await?;
+    let client = world.game_client(Fanout::Two, &["patient"]).await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_patient", 1, 1).await?;
     client.inbox.row("games/patient", 1).await?;
@@ -106,7 +104,7 @@ pub(crate) async fn a_fanout_started_before_kafka_waits_and_then_serves(
 
 pub(crate) async fn killed_programs_lose_nothing(world: &mut World) -> Result<()> {
     world.ready_game("tough", json!({})).await?;
-    let client = world.json_client(Fanout::One, &["games/tough"]).await?;
+    let client = world.game_client(Fanout::One, &["tough"]).await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_tough", 1, 10).await?;
     client.inbox.row("games/tough", 10).await?;
@@ -144,7 +142,7 @@ pub(crate) async fn killed_programs_lose_nothing(world: &mut World) -> Result<()
     // A fanout that comes back knows the last value.
     world.fanout.kill().await?;
     world.fanout.start_ready().await?;
-    let back = world.json_client(Fanout::One, &["games/tough"]).await?;
+    let back = world.game_client(Fanout::One, &["tough"]).await?;
     let last = back.inbox.find("the last value", |m| m.retain).await?;
     ensure!(last.row_id() == Some(50), "{last:?}");
     world.discard(&["tough", "meanwhile"]).await

@@ -69,7 +69,7 @@ pub(crate) async fn every_column_type_has_its_json(world: &mut World) -> Result<
     world
         .ready_game("types", json!({"table": {"columns": columns}}))
         .await?;
-    let client = world.json_client(Fanout::One, &["games/types"]).await?;
+    let client = world.game_client(Fanout::One, &["types"]).await?;
 
     let names: Vec<String> = (0..TYPES.len()).map(|n| format!("c{n}")).collect();
     let values: Vec<&str> = TYPES.iter().map(|(_, value, _)| *value).collect();
@@ -105,7 +105,7 @@ pub(crate) async fn deletes_and_truncate_are_silent_and_an_update_is_news(
     world: &mut World,
 ) -> Result<()> {
     world.ready_game("pruned", json!({})).await?;
-    let client = world.json_client(Fanout::One, &["games/pruned"]).await?;
+    let client = world.game_client(Fanout::One, &["pruned"]).await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_pruned", 1, 3).await?;
     client.inbox.row("games/pruned", 3).await?;
@@ -148,7 +148,7 @@ pub(crate) async fn deletes_and_truncate_are_silent_and_an_update_is_news(
         "{records:?}"
     );
     conn.query_drop("DELETE FROM game_pruned").await?;
-    let fresh = world.json_client(Fanout::Two, &["games/pruned"]).await?;
+    let fresh = world.game_client(Fanout::Two, &["pruned"]).await?;
     let last = fresh.inbox.find("the last value", |m| m.retain).await?;
     ensure!(last.payload["odd1"] == "5", "{last:?}");
     world.discard(&["pruned"]).await

@@ -79,7 +79,12 @@ pub(crate) async fn two_fanouts_serve_each_message_once(world: &mut World) -> Re
     for fanout in [Fanout::One, Fanout::Two] {
         // Overlapping filters: a message still comes once.
         let filters = ["games/both", "games/#", "+/both"];
-        clients.push(world.json_client(fanout, &filters).await?);
+        let client = world.json_client(fanout, &filters).await?;
+        client
+            .inbox
+            .find("the game", |m| m.topic == "games/both")
+            .await?;
+        clients.push(client);
     }
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_both", 1, 200).await?;
@@ -100,7 +105,7 @@ pub(crate) async fn a_late_subscriber_gets_the_last_value_and_then_the_stream(
     world.ready_game("late", json!({})).await?;
     let mut conn = connect(&world.mysql).await?;
     insert(&mut conn, "game_late", 1, 50).await?;
-    let early = world.json_client(Fanout::One, &["games/late"]).await?;
+    let early = world.game_client(Fanout::One, &["late"]).await?;
     early.inbox.row("games/late", 50).await?;
 
     let writer = tokio::spawn(async move {
@@ -109,7 +114,7 @@ pub(crate) async fn a_late_subscriber_gets_the_last_value_and_then_the_stream(
     });
     let mut late = Vec::new();
     for _ in 0..10 {
-        late.push(world.json_client(Fanout::One, &["games/late"]).await?);
+        late.push(world.game_client(Fanout::One, &["late"]).await?);
     }
     tokio::time::timeout(LIMIT, writer).await???;
     for client in &late {
