@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::{CustomResource, KubeSchema};
+use route::is_kafka_topic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -150,13 +151,7 @@ impl Feed {
 }
 
 fn is_feed_topic(name: &str) -> bool {
-    (1..=249).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && !name.starts_with("__")
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    is_kafka_topic(name) && !name.starts_with("__")
 }
 
 #[cfg(test)]

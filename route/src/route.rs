@@ -258,8 +258,8 @@ impl Route {
     }
 }
 
-/// Kafka's own rule (`org.apache.kafka.common.internals.Topic`).
-fn is_kafka_topic(name: &str) -> bool {
+/// True for what Kafka takes as a topic's name (`org.apache.kafka.common.internals.Topic`).
+pub fn is_kafka_topic(name: &str) -> bool {
     (1..=249).contains(&name.len())
         && name != "."
         && name != ".."
