@@ -25,6 +25,7 @@ pub use filter::{FilterError, TopicFilter};
 pub use key::{RouteKey, RouteKeyError};
 pub use name::{MAX_TOPIC_BYTES, NameError, check_topic_name};
 pub use route::{
-    Access, DecodeError, ROUTES_TOPIC, Records, Route, RouteError, WIRE_VERSION, is_kafka_topic,
+    Access, DecodeError, MAX_CONFLATION, ROUTES_TOPIC, Records, Route, RouteError, WIRE_VERSION,
+    is_kafka_topic,
 };
 pub use template::{RenderError, TemplateError, TopicTemplate};

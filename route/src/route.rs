@@ -1,6 +1,7 @@
 //! Routes and their JSON.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +19,9 @@ pub const ROUTES_TOPIC: &str = "gamecast.routes";
 
 /// The version of the routes' JSON that this crate reads and writes.
 pub const WIRE_VERSION: u32 = 1;
+
+/// The longest interval of conflation.
+pub const MAX_CONFLATION: Duration = Duration::from_secs(60);
 
 /// One Kafka topic, served under one topic template.
 ///
@@ -66,6 +70,17 @@ struct Wire {
     start: Vec<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     initial: Option<Value>,
+    /// In milliseconds, like every duration here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resume_window: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conflate: Option<Conflate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Conflate {
+    interval: u64,
 }
 
 /// Why the parts make no route.
@@ -79,6 +94,8 @@ pub enum RouteError {
     Template(#[from] TemplateError),
     #[error("invalid fallback topic")]
     Fallback(#[source] NameError),
+    #[error("the interval of conflation is {0} ms: 1 to {max} ms are possible", max = MAX_CONFLATION.as_millis())]
+    Conflation(u64),
 }
 
 /// Why a record of the routes topic is no route that can be served.
@@ -115,6 +132,8 @@ impl Route {
             access: Access::Public,
             start: Vec::new(),
             initial: None,
+            resume_window: None,
+            conflate: None,
         })
     }
 
@@ -152,6 +171,25 @@ impl Route {
         self
     }
 
+    /// Promises that Kafka keeps every record for `window`, in whole milliseconds: a subscriber
+    /// that was away for less can resume where it left. Without it, only what fanout itself still
+    /// holds can be resumed.
+    #[must_use]
+    pub fn with_resume_window(mut self, window: Duration) -> Self {
+        self.wire.resume_window = Some(millis(window));
+        self
+    }
+
+    /// Sends each topic's value at most once per `interval`, of 1 ms to [`MAX_CONFLATION`]: the
+    /// latest counts, those between are not sent.
+    pub fn with_conflation(self, interval: Duration) -> Result<Self, RouteError> {
+        let interval = millis(interval);
+        Self::from_wire(Wire {
+            conflate: Some(Conflate { interval }),
+            ..self.wire
+        })
+    }
+
     /// Reads a route, and refuses one whose policy this program could not enforce.
     pub fn decode(json: &[u8]) -> Result<Self, DecodeError> {
         #[derive(Deserialize)]
@@ -186,6 +224,11 @@ impl Route {
         }
         if let Some(fallback) = &wire.fallback {
             check_topic_name(fallback).map_err(RouteError::Fallback)?;
+        }
+        if let Some(Conflate { interval }) = wire.conflate
+            && !(1..=millis(MAX_CONFLATION)).contains(&interval)
+        {
+            return Err(RouteError::Conflation(interval));
         }
         let template = wire.template.clone().bind(&wire.constants)?;
         Ok(Self { wire, template })
@@ -232,6 +275,17 @@ impl Route {
         self.wire.initial.as_ref()
     }
 
+    /// How long Kafka keeps every record, where that is known.
+    pub fn resume_window(&self) -> Option<Duration> {
+        self.wire.resume_window.map(Duration::from_millis)
+    }
+
+    /// The interval within which only a topic's latest value counts. Without it every record does.
+    pub fn conflation(&self) -> Option<Duration> {
+        let conflate = self.wire.conflate?;
+        Some(Duration::from_millis(conflate.interval))
+    }
+
     /// True when some topic could come from both routes, so that only one of them may be served.
     pub fn overlaps(&self, other: &Route) -> bool {
         let claims = |route: &Route, topic: &Route| match topic.fallback() {
@@ -268,6 +322,10 @@ pub fn is_kafka_topic(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn is_epoch(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
@@ -297,7 +355,10 @@ mod tests {
             .with_fallback("unrouted/games".into())
             .unwrap()
             .with_start(vec![17])
-            .with_initial(serde_json::json!({"game_id": "123121", "name": "Flamengo x Palmeiras"}));
+            .with_initial(serde_json::json!({"game_id": "123121", "name": "Flamengo x Palmeiras"}))
+            .with_resume_window(Duration::from_secs(600))
+            .with_conflation(Duration::from_millis(200))
+            .unwrap();
         let json = route.encode();
         assert_eq!(Route::decode(json.as_bytes()).unwrap(), route);
         assert_eq!(
@@ -306,7 +367,8 @@ mod tests {
                 r#"{"version":1,"topic":"gamecast.gameodds.game_123121","epoch":"e1","#,
                 r#""template":"games/{game_id}","constants":{"game_id":"123121"},"#,
                 r#""fallback":"unrouted/games","records":"Debezium","access":"Public","start":[17],"#,
-                r#""initial":{"game_id":"123121","name":"Flamengo x Palmeiras"}}"#
+                r#""initial":{"game_id":"123121","name":"Flamengo x Palmeiras"},"#,
+                r#""resumeWindow":600000,"conflate":{"interval":200}}"#
             )
         );
     }
@@ -341,6 +403,10 @@ mod tests {
         }
         for epoch in ["", "a@b", "a/b", &"x".repeat(65)] {
             assert!(matches!(route("t", epoch), Err(RouteError::Epoch(_))));
+        }
+        for interval in [Duration::ZERO, MAX_CONFLATION + Duration::from_millis(1)] {
+            let conflated = game("1").with_conflation(interval);
+            assert!(matches!(conflated, Err(RouteError::Conflation(_))));
         }
         let fallback = game("1").with_fallback("a/+".into());
         assert!(matches!(fallback, Err(RouteError::Fallback(_))));
