@@ -9,6 +9,8 @@
 
 mod client;
 mod connection;
+mod goodbye;
+mod open;
 mod worker;
 
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   batches --> State::apply --> Hub --> outboxes of the subscribers --> State::flush_dirty
-//!                                          ^                               one writev each
-//!   sockets --> connection::serve ---------+ replies, last values
+//!                                        ^                               one writev each
+//!   sockets --> open --> connection -----+ replies, last values
 //! ```
 //!
 //! Everything here runs on one thread and nothing is held across an await, so a `RefCell` does
@@ -18,7 +18,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::{Settings, connection};
+use super::{Settings, connection, open};
 use crate::close::{self, Close};
 use crate::hub::{Batch, ClientId, Delivery, Hub, Interest, Message, Wire};
 use crate::metrics::{Metrics, Protocol};
@@ -85,7 +85,7 @@ pub(super) async fn run(
                     state.flush_dirty();
                 }
                 Some(socket) = sockets.recv() => {
-                    tokio::task::spawn_local(connection::serve(state.clone(), socket));
+                    tokio::task::spawn_local(open::serve(state.clone(), socket));
                 }
                 else => break,
             }
