@@ -69,6 +69,11 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub handshake_timeout: Duration,
 
+    /// How long a subscribe waits for Kafka before it is acknowledged without it. Topics that are
+    /// live already are not waited for.
+    #[arg(long, env = "GAMECAST_FANOUT_SUBSCRIBE_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub subscribe_timeout: Duration,
+
     /// How long a Kafka topic stays consumed after its last subscriber left.
     #[arg(long, env = "GAMECAST_FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub topic_grace: Duration,
@@ -101,6 +106,7 @@ impl Args {
                 message_bytes: self.max_message_bytes,
                 subscriptions: self.max_subscriptions,
                 handshake: self.handshake_timeout,
+                subscribe: self.subscribe_timeout,
             },
         }
     }

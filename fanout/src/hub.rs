@@ -79,22 +79,12 @@ enum News {
 impl Hub {
     /// Subscribes `client` to all `filters` at once; a filter it is subscribed to already takes
     /// the new options. The last values follow by [`walk`](Self::walk).
-    ///
-    /// Returns the filters that had no subscriber on this worker.
-    pub fn subscribe(
-        &mut self,
-        client: ClientId,
-        filters: Vec<(TopicFilter, Options)>,
-    ) -> Vec<TopicFilter> {
-        let mut first = Vec::new();
+    pub fn subscribe(&mut self, client: ClientId, filters: Vec<(TopicFilter, Options)>) {
         let mut walked = Vec::new();
         for (filter, options) in filters {
-            let inserted = self.index.insert(&filter, Entry { client, options });
-            if inserted.first {
-                first.push(filter.clone());
-            }
+            let fresh = self.index.insert(&filter, Entry { client, options });
             if options.snapshot {
-                walked.push((filter, inserted.fresh));
+                walked.push((filter, fresh));
             }
         }
         if !walked.is_empty() {
@@ -103,10 +93,14 @@ impl Hub {
                 .or_default()
                 .push(Walk::new(walked));
         }
-        first
     }
 
-    /// Ends a subscription. Returns true when the filter has no subscriber left on this worker.
+    /// True when `client` is subscribed to `filter`.
+    pub fn is_subscribed(&self, client: ClientId, filter: &TopicFilter) -> bool {
+        self.index.options(filter, client).is_some()
+    }
+
+    /// Ends a subscription. Returns true when there was one.
     pub fn unsubscribe(&mut self, client: ClientId, filter: &TopicFilter) -> bool {
         if let Some(walks) = self.walks.get_mut(&client) {
             walks.iter_mut().for_each(|walk| walk.remove(filter));
@@ -158,6 +152,8 @@ impl Hub {
                 }
             }
             Event::Dropped { route } => self.retained.drop_route(*route),
+            // Of concern to those only who are not subscribed yet.
+            Event::Settled { .. } => {}
         }
     }
 

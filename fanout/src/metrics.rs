@@ -39,6 +39,7 @@ pub struct Metrics {
     pub refused: Family<Reason, Counter>,
     pub closes: Family<CloseCode, Counter>,
     pub subscriptions: Gauge,
+    pub subscribe_timeouts: Counter,
     pub delivered: Family<Protocol, Counter>,
     pub oversized: Counter,
     pub sent_bytes: Counter,
@@ -60,6 +61,7 @@ impl Default for Metrics {
             refused: Family::default(),
             closes: Family::default(),
             subscriptions: Gauge::default(),
+            subscribe_timeouts: Counter::default(),
             delivered: Family::default(),
             oversized: Counter::default(),
             sent_bytes: Counter::default(),
@@ -103,6 +105,11 @@ impl Metrics {
             "subscriptions",
             "Filters that clients are subscribed to now",
             self.subscriptions.clone(),
+        );
+        registry.register(
+            "subscribe_timeouts",
+            "Subscribes acknowledged before all of their topics were live",
+            self.subscribe_timeouts.clone(),
         );
         registry.register(
             "messages_delivered",

@@ -6,6 +6,9 @@
 //!                           +-- Json   one command per text frame
 //!                           +-- Mqtt   a stream of packets, 3.1.1 or 5.0
 //! ```
+//!
+//! A [`Subscribe`] may have to wait until its topics are live. Whoever carries it out hands it back
+//! to [`Session::settle`], which answers it, and goes on with [`Session::proceed`].
 
 pub(crate) mod json;
 pub(crate) mod mqtt;
@@ -26,11 +29,28 @@ use crate::wire::Opcode;
 pub(crate) enum Action {
     /// Send this message to the client.
     Send(Bytes),
-    /// Subscribe the client; its last values follow.
-    Subscribe(Vec<(TopicFilter, Options)>),
+    /// Subscribe the client; its last values follow. Always the last action before
+    /// [`Session::settle`] has been called for it.
+    Subscribe(Subscribe),
     Unsubscribe(TopicFilter),
     /// End the connection. Nothing follows.
     Close(Close),
+}
+
+/// A wish to subscribe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subscribe {
+    pub(crate) subscriptions: Vec<(TopicFilter, Options)>,
+    answer: Answer,
+}
+
+/// How a [`Subscribe`] is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    /// It was part of the request that opened the connection.
+    None,
+    Json(json::Subscribed),
+    Mqtt(mqtt::Suback),
 }
 
 /// The state of one client's conversation.
@@ -45,6 +65,28 @@ impl Session {
         match self {
             Self::Json(session) => session.receive(message, actions),
             Self::Mqtt(session) => session.receive(message, actions),
+        }
+    }
+
+    /// Answers `request` and returns the subscriptions to be made. `refused` are those of its
+    /// filters that cannot be served.
+    pub(crate) fn settle(
+        &mut self,
+        request: Subscribe,
+        refused: &HashSet<TopicFilter>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<(TopicFilter, Options)> {
+        match self {
+            Self::Json(session) => session.settle(request, refused, actions),
+            Self::Mqtt(session) => session.settle(request, refused, actions),
+        }
+    }
+
+    /// Goes on behind a [`Subscribe`] with what the same message of the client held.
+    pub(crate) fn proceed(&mut self, actions: &mut Vec<Action>) {
+        match self {
+            Self::Json(_) => {}
+            Self::Mqtt(session) => session.proceed(actions),
         }
     }
 

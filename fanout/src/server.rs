@@ -10,7 +10,9 @@
 mod client;
 mod connection;
 mod goodbye;
+mod holders;
 mod open;
+mod subscribing;
 mod worker;
 
 use std::io;
@@ -43,6 +45,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Time to upgrade, and then to send an MQTT CONNECT.
     pub handshake: Duration,
+    /// Time that a SUBSCRIBE waits for its topics to be live before it has effect anyway.
+    pub subscribe: Duration,
 }
 
 /// How clients are served.

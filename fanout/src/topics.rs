@@ -8,8 +8,11 @@
 //!     |                  +-------------------+ audit: missing, recreated, out of range
 //!     +--------------------------------------+ nobody for the grace period
 //! ```
+//!
+//! A filter is settled when all routes that it may match are live.
 
 mod served;
+mod settling;
 mod verdict;
 
 use std::collections::HashMap;
@@ -20,6 +23,7 @@ use route::{Route, RouteKey, TopicFilter};
 
 pub(crate) use served::{Partition, Stalls};
 use served::{Phase, Served, is_same_life};
+use settling::Settling;
 pub(crate) use verdict::{Verdict, judge};
 
 use crate::hub::{Event, Interest, Message, RouteId};
@@ -90,6 +94,7 @@ pub(crate) struct Topics {
     by_topic: HashMap<String, RouteId>,
     filters: Filters,
     offers: Offers,
+    settling: Settling,
 }
 
 impl Topics {
@@ -104,6 +109,7 @@ impl Topics {
             by_topic: HashMap::new(),
             filters: Filters::default(),
             offers: Offers::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -112,7 +118,11 @@ impl Topics {
     /// A change that `happens` is news; else it is read from the past when the process starts.
     pub(crate) fn change(&mut self, change: Change, happens: bool, effects: &mut Vec<Effect>) {
         match change {
-            Change::Withdraw(key) => self.withdraw(&key, effects),
+            Change::Withdraw(key) => {
+                if let Some(id) = self.withdraw(&key, effects) {
+                    self.settle(id, effects);
+                }
+            }
             Change::Serve(key, route) => {
                 let known = self.keys.get(&key).and_then(|id| self.served.get_mut(id));
                 if let Some(served) = known
@@ -124,8 +134,17 @@ impl Topics {
                         effects.push(Effect::Emit(served.initial()));
                     }
                 } else {
-                    self.withdraw(&key, effects);
-                    self.serve(key, route, happens, effects);
+                    let before = self.withdraw(&key, effects);
+                    let id = self.serve(key, route.clone(), happens, effects);
+                    if let Some(before) = before {
+                        // Who waited for the route's earlier life waits for this one.
+                        for filter in self.settling.waiting_for(before) {
+                            if route.may_match(&filter) {
+                                self.settling.await_route(&filter, id);
+                            }
+                        }
+                        self.settle(before, effects);
+                    }
                 }
             }
         }
@@ -137,7 +156,7 @@ impl Topics {
         route: Arc<Route>,
         happens: bool,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> RouteId {
         let id = RouteId(self.next_id);
         self.next_id += 1;
         self.offers.add(id, &route);
@@ -155,33 +174,51 @@ impl Topics {
         };
         served.want(effects);
         self.served.insert(id, served);
+        id
     }
 
-    fn withdraw(&mut self, key: &RouteKey, effects: &mut Vec<Effect>) {
-        let id = self.keys.remove(key);
-        let Some(mut served) = id.and_then(|id| self.served.remove(&id)) else {
-            return;
-        };
+    fn withdraw(&mut self, key: &RouteKey, effects: &mut Vec<Effect>) -> Option<RouteId> {
+        let id = self.keys.remove(key)?;
+        let mut served = self.served.remove(&id)?;
         let route = served.reader.route().clone();
         self.offers.remove(served.reader.id(), &route);
         self.by_topic.remove(route.topic());
         served.stop(effects);
+        Some(id)
+    }
+
+    /// Tells of the filters that have waited for the route `id` last.
+    fn settle(&mut self, id: RouteId, effects: &mut Vec<Effect>) {
+        let settled = self.settling.end(id).into_iter();
+        effects.extend(settled.map(|filter| Effect::Emit(Event::Settled { filter })));
     }
 
     /// A worker has got its first or lost its last subscriber of a filter.
     pub(crate) fn interest(&mut self, interest: Interest, now: Instant, effects: &mut Vec<Effect>) {
         match interest {
             Interest::First(filter) => {
-                if self.filters.add(filter.clone()) {
-                    self.each_matching(&filter, |served| {
+                let new = self.filters.add(filter.clone());
+                let mut awaited = Vec::new();
+                self.each_matching(&filter, |served| {
+                    if new {
                         served.wanted += 1;
                         served.unwanted_since = None;
                         served.want(effects);
-                    });
+                    }
+                    if !matches!(served.phase, Phase::Live { .. }) {
+                        awaited.push(served.reader.id());
+                    }
+                });
+                for route in awaited {
+                    self.settling.await_route(&filter, route);
+                }
+                if !self.settling.is_waiting(&filter) {
+                    effects.push(Effect::Emit(Event::Settled { filter }));
                 }
             }
             Interest::Last(filter) => {
                 if self.filters.remove(&filter) {
+                    self.settling.forget(&filter);
                     self.each_matching(&filter, |served| {
                         served.wanted = served.wanted.saturating_sub(1);
                         if served.wanted == 0 {
@@ -229,6 +266,7 @@ impl Topics {
             partitions: partitions.iter().map(|p| (p.number, p.next)).collect(),
         });
         served.phase = Phase::Live { partitions, held };
+        self.settle(id, effects);
     }
 
     /// The last values of a route could not be read.

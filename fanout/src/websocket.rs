@@ -23,6 +23,17 @@ pub(crate) enum Incoming {
     Closed,
 }
 
+impl Incoming {
+    /// How many bytes the client has sent.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Closed => 0,
+        }
+    }
+}
+
 /// The server's side of one WebSocket.
 pub(crate) struct WebSocket(WebSocketContext);
 

@@ -35,25 +35,6 @@ async fn a_bare_client_gets_last_values_and_then_the_stream() {
 }
 
 #[tokio::test]
-async fn a_subscriber_gets_the_value_that_is_loaded_because_of_it() {
-    let mut harness = Harness::start(settings()).await;
-    let mut client = harness.json("/ws?topics=games/1").await;
-    harness.interest().await;
-    let messages = vec![
-        harness.message("games/1", "1"),
-        harness.message("games/2", "2"),
-    ];
-    let route = RouteId(1);
-    harness.send(vec![Event::Loaded { route, messages }]).await;
-    harness.publish("games/1", "3").await;
-    assert_eq!(client.json().await["payload"], 1);
-    assert_eq!(
-        client.json().await,
-        json!({"topic": "games/1", "payload": 3})
-    );
-}
-
-#[tokio::test]
 async fn commands_are_acknowledged_and_overlapping_filters_deliver_once() {
     let harness = Harness::start(settings()).await;
     harness.publish("games/1", "1").await;

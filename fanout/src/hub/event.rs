@@ -28,6 +28,9 @@ pub enum Event {
     },
     /// The route is consumed no longer: its last values age from here on and are dropped.
     Dropped { route: RouteId },
+    /// Every route that `filter` may match is consumed: what follows is complete. It answers
+    /// each [`Interest::First`], behind the last values that this has led to.
+    Settled { filter: TopicFilter },
 }
 
 /// What a worker tells the consumer: the first and the last subscriber of a filter.

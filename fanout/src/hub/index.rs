@@ -16,15 +16,6 @@ pub struct Entry {
     pub options: Options,
 }
 
-/// What an insertion found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Inserted {
-    /// The filter had no subscriber.
-    pub(super) first: bool,
-    /// The client was not subscribed to the filter.
-    pub(super) fresh: bool,
-}
-
 /// Filters without wildcards in a hash map, the others in a trie over their levels.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -53,7 +44,8 @@ impl Node {
 
 impl Index {
     /// Adds `entry` to the subscribers of `filter`, in the place of its client's earlier one.
-    pub(super) fn insert(&mut self, filter: &TopicFilter, entry: Entry) -> Inserted {
+    /// Returns true when there was none.
+    pub(super) fn insert(&mut self, filter: &TopicFilter, entry: Entry) -> bool {
         let entries = if filter.has_wildcard() {
             let mut node = &mut self.root;
             let mut below = false;
@@ -72,13 +64,10 @@ impl Index {
         } else {
             self.exact.entry(filter.as_str().into()).or_default()
         };
-        Inserted {
-            first: entries.list.is_empty(),
-            fresh: entries.insert(entry),
-        }
+        entries.insert(entry)
     }
 
-    /// Removes the subscription of `client`. Returns true when it was the filter's last one.
+    /// Removes the subscription of `client`. Returns true when there was one.
     pub(super) fn remove(&mut self, filter: &TopicFilter, client: ClientId) -> bool {
         if filter.has_wildcard() {
             let levels: Vec<&str> = filter.levels().collect();
@@ -87,11 +76,11 @@ impl Index {
         let Some(entries) = self.exact.get_mut(filter.as_str()) else {
             return false;
         };
-        let last = entries.remove(client);
-        if last {
+        let removed = entries.remove(client);
+        if entries.list.is_empty() {
             self.exact.remove(filter.as_str());
         }
-        last
+        removed
     }
 
     /// Appends all subscriptions that match `topic` to `found`, and returns how many filters
@@ -168,21 +157,21 @@ fn remove(node: &mut Node, levels: &[&str], client: ClientId) -> bool {
             let Some(child) = &mut node.plus else {
                 return false;
             };
-            let last = remove(child, rest, client);
+            let removed = remove(child, rest, client);
             if child.is_empty() {
                 node.plus = None;
             }
-            last
+            removed
         }
         name => {
             let Some(child) = node.children.get_mut(name) else {
                 return false;
             };
-            let last = remove(child, rest, client);
+            let removed = remove(child, rest, client);
             if child.is_empty() {
                 node.children.remove(name);
             }
-            last
+            removed
         }
     }
 }
@@ -224,7 +213,7 @@ impl Entries {
         true
     }
 
-    /// Returns true when the removed entry was the last.
+    /// Returns true when the client had an entry.
     fn remove(&mut self, client: ClientId) -> bool {
         let Some(position) = self.position(client) else {
             return false;
@@ -236,7 +225,7 @@ impl Entries {
                 positions.insert(moved.client, position as u32);
             }
         }
-        self.list.is_empty()
+        true
     }
 }
 
@@ -270,18 +259,15 @@ mod tests {
             let mut index = Index::default();
             let mut naive: Vec<(TopicFilter, ClientId)> = Vec::new();
             for (insert, client, filter) in steps {
-                let others = naive.iter().filter(|(f, c)| *f == filter && *c != client).count();
                 let had = naive.contains(&(filter.clone(), client));
                 if insert {
                     let entry = Entry { client, options: Options::default() };
-                    let inserted = index.insert(&filter, entry);
-                    prop_assert_eq!(inserted.fresh, !had);
-                    prop_assert_eq!(inserted.first, others == 0 && !had);
+                    prop_assert_eq!(index.insert(&filter, entry), !had);
                     if !had {
                         naive.push((filter, client));
                     }
                 } else {
-                    prop_assert_eq!(index.remove(&filter, client), had && others == 0);
+                    prop_assert_eq!(index.remove(&filter, client), had);
                     naive.retain(|(f, c)| *f != filter || *c != client);
                 }
             }
@@ -313,7 +299,7 @@ mod tests {
         let filter: TopicFilter = "a".parse().unwrap();
         for client in 0..1000 {
             let options = Options::default();
-            assert!(index.insert(&filter, Entry { client, options }).fresh);
+            assert!(index.insert(&filter, Entry { client, options }));
         }
         for client in (0..1000).step_by(3).chain((0..1000).rev()) {
             index.remove(&filter, client);

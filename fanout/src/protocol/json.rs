@@ -8,10 +8,12 @@
 //!
 //! A command that is answered by an error has had no effect.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Action, Filters};
+use super::{Action, Answer, Filters, Subscribe};
 use crate::hub::Options;
 use crate::websocket::Incoming;
 use route::TopicFilter;
@@ -27,6 +29,14 @@ pub(crate) struct Json {
 enum Command {
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
+}
+
+/// What was asked for in a `subscribe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subscribed {
+    texts: Vec<String>,
+    /// Those that the client was not subscribed to.
+    added: Vec<TopicFilter>,
 }
 
 /// Why a command had no effect.
@@ -70,7 +80,10 @@ impl Json {
         if !session.filters.0.is_empty() {
             let filters = session.filters.0.iter();
             let subscriptions = filters.map(|filter| (filter.clone(), OPTIONS));
-            actions.push(Action::Subscribe(subscriptions.collect()));
+            actions.push(Action::Subscribe(Subscribe {
+                subscriptions: subscriptions.collect(),
+                answer: Answer::None,
+            }));
         }
         session
     }
@@ -96,7 +109,7 @@ impl Json {
             )
         })?;
         match command {
-            Command::Subscribe(texts) => self.subscribe(&texts, actions),
+            Command::Subscribe(texts) => self.subscribe(texts, actions),
             Command::Unsubscribe(texts) => {
                 for filter in parse(&texts)? {
                     if self.filters.remove(&filter) {
@@ -109,8 +122,8 @@ impl Json {
         }
     }
 
-    fn subscribe(&mut self, texts: &[String], actions: &mut Vec<Action>) -> Result<(), Failure> {
-        let filters = parse(texts)?;
+    fn subscribe(&mut self, texts: Vec<String>, actions: &mut Vec<Action>) -> Result<(), Failure> {
+        let filters = parse(&texts)?;
         let mut added = Vec::new();
         for filter in &filters {
             match self.filters.insert(filter, self.max_filters) {
@@ -127,10 +140,45 @@ impl Json {
                 }
             }
         }
-        actions.push(send(&json!({ "subscribed": texts })));
+        let added = added.into_iter().cloned().collect();
         let subscriptions = filters.into_iter().map(|filter| (filter, OPTIONS));
-        actions.push(Action::Subscribe(subscriptions.collect()));
+        actions.push(Action::Subscribe(Subscribe {
+            subscriptions: subscriptions.collect(),
+            answer: Answer::Json(Subscribed { texts, added }),
+        }));
         Ok(())
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        request: Subscribe,
+        refused: &HashSet<TopicFilter>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<(TopicFilter, Options)> {
+        let added = match request.answer {
+            Answer::Json(Subscribed { texts, added }) => {
+                if refused.is_empty() {
+                    actions.push(send(&json!({ "subscribed": texts })));
+                }
+                added
+            }
+            _ => request
+                .subscriptions
+                .iter()
+                .map(|(f, _)| f.clone())
+                .collect(),
+        };
+        let Some(filter) = refused.iter().next() else {
+            return request.subscriptions;
+        };
+        for filter in &added {
+            self.filters.remove(filter);
+        }
+        actions.push(send(&json!({ "error": Failure {
+            filter: Some(filter.to_string()),
+            ..Failure::new("QuotaExceeded", "the server cannot serve so many topics")
+        }})));
+        Vec::new()
     }
 }
 
@@ -165,9 +213,18 @@ mod tests {
         actions
     }
 
-    fn subscribe(filters: &[&str]) -> Action {
-        let filters = filters.iter().map(|f| (f.parse().unwrap(), OPTIONS));
-        Action::Subscribe(filters.collect())
+    /// Says what is a valid subscribe, and what becomes of it when `refused` are.
+    fn settle(session: &mut Json, text: &str, refused: &[&str]) -> (Vec<TopicFilter>, Vec<Action>) {
+        let mut actions = say(session, text);
+        let Some(Action::Subscribe(request)) = actions.pop() else {
+            panic!("{actions:?}");
+        };
+        let refused = refused.iter().map(|f| f.parse().unwrap()).collect();
+        let made = session.settle(request, &refused, &mut actions);
+        (
+            made.into_iter().map(|(filter, _)| filter).collect(),
+            actions,
+        )
     }
 
     fn error(actions: &[Action]) -> String {
@@ -181,14 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_acknowledged_before_they_have_effect() {
+    fn commands_are_acknowledged() {
         let mut session = open(&[]);
+        let (made, answer) = settle(&mut session, r#"{"subscribe":["games/+","x"]}"#, &[]);
+        assert_eq!(made, ["games/+", "x"].map(|f| f.parse().unwrap()));
         assert_eq!(
-            say(&mut session, r#"{"subscribe":["games/+","x"]}"#),
-            [
-                Action::Send(r#"{"subscribed":["games/+","x"]}"#.into()),
-                subscribe(&["games/+", "x"])
-            ]
+            answer,
+            [Action::Send(r#"{"subscribed":["games/+","x"]}"#.into())]
         );
         assert_eq!(
             say(&mut session, r#"{"unsubscribe":["x","never"]}"#),
@@ -220,6 +276,16 @@ mod tests {
         session.receive(Incoming::Binary("{}".into()), &mut actions);
         assert_eq!(error(&actions), "NotText");
         assert_eq!(session.filters.0.len(), 1);
+    }
+
+    #[test]
+    fn a_refused_filter_undoes_the_whole_command() {
+        let mut session = open(&["x"]);
+        let (made, answer) = settle(&mut session, r#"{"subscribe":["x","a","b"]}"#, &["b"]);
+        assert_eq!(made, []);
+        assert_eq!(error(&answer), "QuotaExceeded");
+        let filters = session.filters.0.into_iter().collect::<Vec<_>>();
+        assert_eq!(filters, ["x".parse().unwrap()]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod connect;
 mod subscribe;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,11 +20,14 @@ use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, RawPacket};
 use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError};
+use route::TopicFilter;
 
-use super::{Action, Filters};
+use super::{Action, Filters, Subscribe};
 use crate::close::{self, Close};
-use crate::hub::Wire;
+use crate::hub::{Options, Wire};
 use crate::websocket::Incoming;
+
+pub(super) use subscribe::Suback;
 
 /// Packet types (MQTT 5.0 section 2.1.2).
 mod packet_type {
@@ -52,6 +56,8 @@ pub(crate) struct Mqtt {
     state: State,
     pub(super) filters: Filters,
     limits: MqttLimits,
+    /// What came behind a SUBSCRIBE that waits.
+    unread: Bytes,
     /// What the client sends from here on counts no more.
     ended: bool,
 }
@@ -89,6 +95,7 @@ impl Mqtt {
             state: State::AwaitsConnect,
             filters: Filters::new(),
             limits,
+            unread: Bytes::new(),
             ended: false,
         }
     }
@@ -96,14 +103,19 @@ impl Mqtt {
     pub(super) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
         match message {
             _ if self.ended => {}
-            Incoming::Binary(bytes) => self.receive_bytes(&bytes, actions),
+            Incoming::Binary(bytes) => {
+                self.unread = bytes;
+                self.proceed(actions);
+            }
             Incoming::Text(_) => self.end(close::TEXT_ON_MQTT, actions),
             Incoming::Closed => {}
         }
     }
 
-    fn receive_bytes(&mut self, bytes: &[u8], actions: &mut Vec<Action>) {
-        let mut cursor = Cursor::new(bytes);
+    /// Reads packets up to the first that has to wait, or all.
+    pub(super) fn proceed(&mut self, actions: &mut Vec<Action>) {
+        let bytes = std::mem::take(&mut self.unread);
+        let mut cursor = Cursor::new(&bytes[..]);
         while !self.ended {
             match self.packets.feed(&mut cursor) {
                 PacketBuildResult::Incomplete => break,
@@ -114,7 +126,27 @@ impl Mqtt {
                 }
                 PacketBuildResult::Error(error) => self.end(reason(error), actions),
             }
+            if let Some(Action::Subscribe(_)) = actions.last() {
+                self.unread = bytes.slice(cursor.position() as usize..);
+                break;
+            }
         }
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        request: Subscribe,
+        refused: &HashSet<TopicFilter>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<(TopicFilter, Options)> {
+        let State::Open(client) = self.state else {
+            return Vec::new();
+        };
+        let settled = subscribe::settle(request, client, &mut self.filters, refused, actions);
+        settled.unwrap_or_else(|close| {
+            self.end(close, actions);
+            Vec::new()
+        })
     }
 
     fn packet(&mut self, packet: &RawPacket, actions: &mut Vec<Action>) -> Result<(), Close> {

@@ -11,10 +11,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
+use super::subscribing::Pending;
 use super::worker::Shared;
 use crate::close::Close;
 use crate::http::Endpoint;
-use crate::hub::{ClientId, Interest};
+use crate::hub::ClientId;
 use crate::metrics::Protocol;
 use crate::protocol::json::Json;
 use crate::protocol::mqtt::{Mqtt, MqttLimits};
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     /// When the client last said something that its protocol counts.
     heard: Instant,
     pub(super) filters: usize,
+    /// A SUBSCRIBE that cannot have effect yet.
+    pub(super) pending: Option<Box<Pending>>,
 }
 
 impl Connection {
@@ -78,8 +81,9 @@ impl Connection {
             protocol,
             heard: Instant::now(),
             filters: 0,
+            pending: None,
         };
-        connection.act(actions);
+        connection.act(&mut actions);
         connection
     }
 
@@ -104,28 +108,40 @@ impl Connection {
             }
             client.is_blocked()
         };
-        let patience = self.session.patience();
-        let silence = async {
-            match patience {
-                Some((limit, close)) => {
-                    sleep_until(self.heard + limit).await;
+        let alarm = match &self.pending {
+            // A client that waits for its answer may be silent.
+            Some(pending) => Some((pending.deadline, None)),
+            None => {
+                let patience = self.session.patience();
+                patience.map(|(limit, close)| (self.heard + limit, Some(close)))
+            }
+        };
+        let alarm = async {
+            match alarm {
+                Some((time, close)) => {
+                    sleep_until(time).await;
                     close
                 }
                 None => pending().await,
             }
         };
-        let io = if blocked {
-            Io::READABLE | Io::WRITABLE
-        } else {
-            Io::READABLE
+        let reads = self.reads();
+        let ready = async {
+            let io = match (reads, blocked) {
+                (true, true) => Io::READABLE | Io::WRITABLE,
+                (true, false) => Io::READABLE,
+                (false, true) => Io::WRITABLE,
+                (false, false) => pending().await,
+            };
+            self.socket.ready(io).await
         };
         tokio::select! {
-            ready = self.socket.ready(io) => match ready {
+            ready = ready => match ready {
                 Ok(ready) => {
                     if ready.is_writable() {
                         self.state.borrow_mut().flush(self.id);
                     }
-                    if ready.is_readable() || ready.is_read_closed() {
+                    if reads && (ready.is_readable() || ready.is_read_closed()) {
                         self.read()
                     } else {
                         None
@@ -134,11 +150,22 @@ impl Connection {
                 Err(_) => Some(Ended::Lost),
             },
             () = self.wake.notified() => {
+                self.advance();
                 self.state.borrow_mut().flush(self.id);
                 None
             }
-            close = silence => Some(Ended::Closed(close)),
+            close = alarm => {
+                self.advance();
+                close.map(Ended::Closed)
+            }
         }
+    }
+
+    /// False while too much of the client waits behind a SUBSCRIBE.
+    fn reads(&self) -> bool {
+        let limit = self.state.borrow().context.settings.limits.message_bytes;
+        let pending = self.pending.as_ref();
+        pending.is_none_or(|pending| !pending.is_full(limit))
     }
 
     fn read(&mut self) -> Option<Ended> {
@@ -169,12 +196,14 @@ impl Connection {
                 Some(Incoming::Closed) => break Some(Ended::ByPeer),
                 Some(message) => {
                     self.heard = Instant::now();
+                    if let Some(pending) = &mut self.pending {
+                        pending.push(message);
+                        continue;
+                    }
                     self.session.receive(message, &mut actions);
-                    self.act(std::mem::take(&mut actions));
-                    if self.state.borrow().clients[self.id as usize]
-                        .closing()
-                        .is_some()
-                    {
+                    self.act(&mut actions);
+                    self.advance();
+                    if self.is_closing() {
                         // What follows counts no more; the next turn says goodbye.
                         break None;
                     }
@@ -195,34 +224,42 @@ impl Connection {
         }
     }
 
-    fn act(&mut self, actions: Vec<Action>) {
-        let state = &mut *self.state.borrow_mut();
-        state.clients[self.id as usize].set_wire(self.session.wire());
-        for action in actions {
+    /// Carries out `actions`, and writes what there is to be written.
+    pub(super) fn act(&mut self, actions: &mut Vec<Action>) {
+        self.carry_out(actions);
+        self.state.borrow_mut().flush(self.id);
+    }
+
+    /// Does what the session has decided.
+    pub(super) fn carry_out(&mut self, actions: &mut Vec<Action>) {
+        self.state.borrow_mut().clients[self.id as usize].set_wire(self.session.wire());
+        for action in actions.drain(..) {
+            let mut state = self.state.borrow_mut();
             match action {
                 Action::Send(payload) => {
                     let client = &mut state.clients[self.id as usize];
                     client.push_message(self.session.opcode(), payload);
                     state.check_outbox(self.id);
                 }
-                Action::Subscribe(filters) => {
-                    for filter in state.hub.subscribe(self.id, filters) {
-                        state.interested(Interest::First(filter));
-                    }
+                Action::Subscribe(request) => {
+                    drop(state);
+                    self.subscribe(request);
                 }
-                Action::Unsubscribe(filter) => {
-                    if state.hub.unsubscribe(self.id, &filter) {
-                        state.interested(Interest::Last(filter));
-                    }
-                }
+                Action::Unsubscribe(filter) => state.unsubscribe(self.id, &filter),
                 Action::Close(close) => state.close(self.id, close),
             }
         }
         let filters = self.session.filters();
+        let state = self.state.borrow();
         let subscriptions = &state.context.metrics.subscriptions;
         subscriptions.inc_by(filters as i64 - self.filters as i64);
         self.filters = filters;
-        state.flush(self.id);
+    }
+
+    /// True from the decision to close on.
+    pub(super) fn is_closing(&self) -> bool {
+        let client = &self.state.borrow().clients[self.id as usize];
+        client.closing().is_some()
     }
 }
 

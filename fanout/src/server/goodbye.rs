@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, Ended};
 use crate::close::{self, Close};
-use crate::hub::Interest;
 use crate::websocket::Incoming;
 
 /// How long a client that is told to go may take to read what waits for it.
@@ -82,9 +81,10 @@ impl Connection {
     fn remove(self, close: Close) {
         let state = &mut *self.state.borrow_mut();
         for filter in self.session.into_filters() {
-            if state.hub.unsubscribe(self.id, &filter) {
-                state.interested(Interest::Last(filter));
-            }
+            state.unsubscribe(self.id, &filter);
+        }
+        for filter in self.pending.into_iter().flat_map(|pending| pending.held) {
+            state.release(self.id, &filter);
         }
         state.hub.forget(self.id);
         state.clients.remove(self.id as usize);

@@ -12,15 +12,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use route::TopicFilter;
 use slab::Slab;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::holders::Holders;
 use super::{Settings, connection, open};
 use crate::close::{self, Close};
-use crate::hub::{Batch, ClientId, Delivery, Hub, Interest, Message, Wire};
+use crate::hub::{Batch, ClientId, Delivery, Event, Hub, Interest, Message, Wire};
 use crate::metrics::{Metrics, Protocol};
 
 /// What a worker is given.
@@ -38,6 +40,7 @@ pub(super) struct State {
     pub(super) context: Context,
     pub(super) hub: Hub,
     pub(super) clients: Slab<Client>,
+    pub(super) holders: Holders,
     /// Clients whose outbox has got something since it was flushed.
     dirty: Vec<ClientId>,
     /// Where sockets are read into, so that no idle connection holds a buffer.
@@ -65,6 +68,7 @@ pub(super) async fn run(
         context,
         hub: Hub::default(),
         clients: Slab::new(),
+        holders: Holders::default(),
         dirty: Vec::new(),
         scratch: vec![0; connection::READ_BYTES],
         tally: Tally::default(),
@@ -105,6 +109,13 @@ impl State {
         let limit = self.context.settings.limits.outbox_bytes;
         let (clients, dirty, tally) = (&mut self.clients, &mut self.dirty, &mut self.tally);
         for event in batch.iter() {
+            if let Event::Settled { filter } = event {
+                for id in self.holders.settle(filter) {
+                    if let Some(client) = clients.get(id as usize) {
+                        client.wake();
+                    }
+                }
+            }
             self.hub.apply(event, &mut |id, message, delivery| {
                 let Some(client) = clients.get_mut(id as usize) else {
                     return;
@@ -145,12 +156,15 @@ impl State {
         let Some(client) = self.clients.get_mut(id as usize) else {
             return;
         };
-        self.tally.sent_bytes += client.flush();
-        if client.is_blocked() || client.closing().is_some() || !self.hub.is_walking(id) {
-            return;
-        }
+        let walking = self.hub.is_walking(id) && client.closing().is_none();
         // Half of the outbox is left to the stream.
         let room = self.context.settings.limits.outbox_bytes / 2;
+        if !walking || client.is_blocked() || client.waiting() >= room {
+            self.tally.sent_bytes += client.flush();
+            if !walking || client.is_blocked() {
+                return;
+            }
+        }
         let tally = &mut self.tally;
         let more = self.hub.walk(id, |message, delivery| {
             tally.deliver(client, message, delivery);
@@ -183,8 +197,29 @@ impl State {
         }
     }
 
+    /// Adds a client to the holders of `filter`.
+    pub(super) fn hold(&mut self, filter: &TopicFilter) {
+        if self.holders.hold(filter) {
+            self.interested(Interest::First(filter.clone()));
+        }
+    }
+
+    /// Takes a client from the holders of `filter`.
+    pub(super) fn release(&mut self, id: ClientId, filter: &TopicFilter) {
+        if self.holders.release(filter, id) {
+            self.interested(Interest::Last(filter.clone()));
+        }
+    }
+
+    /// Ends a subscription, if there is one.
+    pub(super) fn unsubscribe(&mut self, id: ClientId, filter: &TopicFilter) {
+        if self.hub.unsubscribe(id, filter) {
+            self.release(id, filter);
+        }
+    }
+
     /// Tells the consumer.
-    pub(super) fn interested(&self, interest: Interest) {
+    fn interested(&self, interest: Interest) {
         // Without a consumer the process is about to end.
         let _ = self.context.interest.send(interest);
     }

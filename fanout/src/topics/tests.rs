@@ -137,8 +137,14 @@ fn describe(effect: &Effect) -> String {
             format!("loaded {:?}", offsets.collect::<Vec<_>>())
         }
         Effect::Emit(Event::Dropped { .. }) => "dropped".into(),
+        Effect::Emit(Event::Settled { filter }) => format!("settled {filter}"),
         Effect::Emit(other) => format!("{other:?}"),
     }
+}
+
+fn sorted(mut effects: Vec<String>) -> Vec<String> {
+    effects.sort();
+    effects
 }
 
 const VALUE: &str = r#"{"game_id":"1"}"#;
@@ -156,12 +162,19 @@ fn live() -> Case {
 fn a_topic_is_consumed_only_while_somebody_wants_it() {
     let mut case = Case::new();
     assert_eq!(case.serve(game("e1")), [""; 0]);
-    assert_eq!(case.first("feeds/#"), [""; 0]);
+    assert_eq!(case.first("feeds/#"), ["settled feeds/#"]);
     assert_eq!(case.first("games/+"), ["load 0"]);
+    assert_eq!(case.first("games/+"), [""; 0]);
+    assert_eq!(case.last("games/+"), [""; 0]);
     assert_eq!(case.first("games/1"), [""; 0]);
     assert_eq!(
-        case.loaded(0, 5, &[4]),
-        [r#"loaded ["4"]"#, "assign [(0, 5)]"]
+        sorted(case.loaded(0, 5, &[4])),
+        [
+            "assign [(0, 5)]",
+            r#"loaded ["4"]"#,
+            "settled games/+",
+            "settled games/1"
+        ]
     );
     assert_eq!(case.loaded(0, 5, &[4]), [""; 0]);
     assert_eq!(case.record(5, VALUE), ["record 5"]);
@@ -170,12 +183,65 @@ fn a_topic_is_consumed_only_while_somebody_wants_it() {
     assert_eq!(case.tick(GRACE * 2), [""; 0]);
     assert_eq!(case.last("games/1"), [""; 0]);
     assert_eq!(case.tick(GRACE / 2), [""; 0]);
-    assert_eq!(case.first("games/1"), [""; 0]);
+    assert_eq!(case.first("games/1"), ["settled games/1"]);
     assert_eq!(case.tick(GRACE), [""; 0]);
     assert_eq!(case.last("games/1"), [""; 0]);
     assert_eq!(case.tick(GRACE), ["unassign [0]", "dropped"]);
     assert_eq!(case.record(6, VALUE), [""; 0]);
     assert_eq!(case.first("games/1"), ["load 0"]);
+}
+
+#[test]
+fn a_filter_is_settled_behind_the_last_route_it_waits_for() {
+    let mut case = Case::new();
+    let other = || {
+        let route = Route::new("k2", "e", "games/2".parse().unwrap(), Records::Plain).unwrap();
+        Change::Serve("Feed/default/2".parse().unwrap(), Arc::new(route))
+    };
+    case.serve(game("e1"));
+    case.does(|topics, _, effects| topics.change(other(), true, effects));
+    assert_eq!(sorted(case.first("games/+")), ["load 0", "load 1"]);
+    assert_eq!(
+        case.loaded(0, 5, &[4]),
+        [r#"loaded ["4"]"#, "assign [(0, 5)]"]
+    );
+    // A failure is no reason to say that it is live.
+    let effects = case.does(|topics, _, effects| topics.failed(RouteId(1), effects));
+    assert_eq!(effects, ["load 1 after 100"]);
+    // What is live is settled at once, for whoever asks.
+    assert_eq!(case.first("games/1"), ["settled games/1"]);
+    assert_eq!(
+        case.loaded(1, 0, &[]),
+        ["loaded []", "assign [(0, 0)]", "settled games/+"]
+    );
+    assert_eq!(case.first("games/+"), ["settled games/+"]);
+}
+
+#[test]
+fn a_route_that_is_replaced_or_withdrawn_settles_nothing_too_early() {
+    let mut case = Case::new();
+    case.serve(game("e1"));
+    case.first("games/+");
+    assert_eq!(case.serve(game("e2")), ["load 1 from start"]);
+    assert_eq!(
+        case.loaded(1, 1, &[0]),
+        [r#"loaded ["0"]"#, "assign [(0, 1)]", "settled games/+"]
+    );
+    let mut case = Case::new();
+    case.serve(game("e1"));
+    case.first("games/+");
+    let withdraw = Change::Withdraw(key());
+    let effects = case.does(|topics, _, effects| topics.change(withdraw, true, effects));
+    assert_eq!(effects, ["settled games/+"]);
+}
+
+#[test]
+fn nobody_is_told_of_a_filter_that_nobody_holds() {
+    let mut case = Case::new();
+    case.serve(game("e1"));
+    case.first("games/+");
+    case.last("games/+");
+    assert_eq!(case.loaded(0, 0, &[]), ["loaded []", "assign [(0, 0)]"]);
 }
 
 #[test]

@@ -47,12 +47,36 @@ pub(crate) fn settings() -> Settings {
             message_bytes: 4096,
             subscriptions: 3,
             handshake: Duration::from_millis(500),
+            // Longer than any test waits.
+            subscribe: Duration::from_secs(60),
         },
     }
 }
 
 impl Harness {
+    /// A server for which every topic is live at once.
     pub(crate) async fn start(settings: Settings) -> Self {
+        let mut harness = Self::start_unsettled(settings).await;
+        let (tell, interest) = mpsc::unbounded_channel();
+        let mut asked = std::mem::replace(&mut harness.interest, interest);
+        let feeds = harness.feeds.clone();
+        tokio::spawn(async move {
+            while let Some(interest) = asked.recv().await {
+                if let Interest::First(filter) = interest.clone() {
+                    let settled: Arc<[Event]> = Arc::new([Event::Settled { filter }]);
+                    for feed in &feeds {
+                        let _ = feed.send(settled.clone()).await;
+                    }
+                }
+                // A test that does not ask need not hear.
+                let _ = tell.send(interest);
+            }
+        });
+        harness
+    }
+
+    /// A server whose test says which filters are settled.
+    pub(crate) async fn start_unsettled(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = Metrics::default();
@@ -91,6 +115,11 @@ impl Harness {
     pub(crate) async fn publish(&self, topic: &str, payload: &str) {
         self.send(vec![Event::Record(self.message(topic, payload))])
             .await;
+    }
+
+    pub(crate) async fn settle(&self, filter: &str) {
+        let filter = filter.parse().unwrap();
+        self.send(vec![Event::Settled { filter }]).await;
     }
 
     /// The next thing a worker tells of its subscribers.

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use mqtt_protocol_core::mqtt::connection::RawPacket;
@@ -12,7 +13,7 @@ use route::TopicFilter;
 use super::{Client, MqttLimits, Version, reason};
 use crate::close::{self, Close};
 use crate::hub::Options;
-use crate::protocol::{Action, Filters};
+use crate::protocol::{Action, Answer, Filters, Subscribe};
 
 /// A SUBSCRIBE of either version.
 pub(super) struct Request {
@@ -82,11 +83,43 @@ pub(super) fn subscribe(
             subscriptions.push((filter, options));
         }
     }
-    client.send(suback(request.packet_id, client.version, codes)?, actions);
-    if !subscriptions.is_empty() {
-        actions.push(Action::Subscribe(subscriptions));
+    let suback = Suback {
+        packet_id: request.packet_id,
+        codes,
+    };
+    if subscriptions.is_empty() {
+        client.send(suback.encode(client.version)?, actions);
+    } else {
+        actions.push(Action::Subscribe(Subscribe {
+            subscriptions,
+            answer: Answer::Mqtt(suback),
+        }));
     }
     Ok(())
+}
+
+/// Answers a SUBSCRIBE. Returns the subscriptions to be made: those that are not `refused`.
+pub(super) fn settle(
+    request: Subscribe,
+    client: Client,
+    filters: &mut Filters,
+    refused: &HashSet<TopicFilter>,
+    actions: &mut Vec<Action>,
+) -> Result<Vec<(TopicFilter, Options)>, Close> {
+    let mut subscriptions = request.subscriptions;
+    if let Answer::Mqtt(mut suback) = request.answer {
+        let granted = suback.codes.iter_mut();
+        let granted = granted.filter(|code| **code == SubackReasonCode::GrantedQos0);
+        for (code, (filter, _)) in granted.zip(&subscriptions) {
+            if refused.contains(filter) {
+                *code = SubackReasonCode::QuotaExceeded;
+                filters.remove(filter);
+            }
+        }
+        client.send(suback.encode(client.version)?, actions);
+    }
+    subscriptions.retain(|(filter, _)| !refused.contains(filter));
+    Ok(subscriptions)
 }
 
 /// The filter, and whether the client was not subscribed to it.
@@ -108,25 +141,31 @@ fn grant(
     }
 }
 
-fn suback(
+/// The answer to a SUBSCRIBE: a code for each of its filters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::protocol) struct Suback {
     packet_id: u16,
-    version: Version,
     codes: Vec<SubackReasonCode>,
-) -> Result<Vec<u8>, Close> {
-    match version {
-        Version::V3 => {
-            let codes = codes.into_iter().map(|code| match code {
-                SubackReasonCode::GrantedQos0 => SubackReturnCode::SuccessMaximumQos0,
-                _ => SubackReturnCode::Failure,
-            });
-            let builder = v3_1_1::Suback::builder().packet_id(packet_id);
-            let suback = builder.return_codes(codes.collect()).build();
-            Ok(suback.map_err(reason)?.to_continuous_buffer())
-        }
-        Version::V5 => {
-            let builder = v5_0::Suback::builder().packet_id(packet_id);
-            let suback = builder.reason_codes(codes).build();
-            Ok(suback.map_err(reason)?.to_continuous_buffer())
+}
+
+impl Suback {
+    fn encode(self, version: Version) -> Result<Vec<u8>, Close> {
+        let Self { packet_id, codes } = self;
+        match version {
+            Version::V3 => {
+                let codes = codes.into_iter().map(|code| match code {
+                    SubackReasonCode::GrantedQos0 => SubackReturnCode::SuccessMaximumQos0,
+                    _ => SubackReturnCode::Failure,
+                });
+                let builder = v3_1_1::Suback::builder().packet_id(packet_id);
+                let suback = builder.return_codes(codes.collect()).build();
+                Ok(suback.map_err(reason)?.to_continuous_buffer())
+            }
+            Version::V5 => {
+                let builder = v5_0::Suback::builder().packet_id(packet_id);
+                let suback = builder.reason_codes(codes).build();
+                Ok(suback.map_err(reason)?.to_continuous_buffer())
+            }
         }
     }
 }

@@ -19,12 +19,37 @@ const LIMITS: MqttLimits = MqttLimits {
     handshake: Duration::from_secs(10),
 };
 
-/// Feeds bytes as one frame.
+/// Feeds bytes as one frame. What is subscribed to comes behind its answer.
 fn feed(session: &mut Mqtt, bytes: &[u8]) -> Vec<Action> {
+    feed_refusing(session, bytes, &[])
+}
+
+/// Feeds bytes as one frame to a server that cannot serve `refused`.
+fn feed_refusing(session: &mut Mqtt, bytes: &[u8], refused: &[&str]) -> Vec<Action> {
+    let refused = refused.iter().map(|f| f.parse().unwrap()).collect();
+    let mut all = Vec::new();
     let mut actions = Vec::new();
     let bytes = Bytes::copy_from_slice(bytes);
     session.receive(Incoming::Binary(bytes), &mut actions);
-    actions
+    while !actions.is_empty() {
+        let request = match actions.last() {
+            Some(Action::Subscribe(request)) => request.clone(),
+            _ => {
+                all.append(&mut actions);
+                break;
+            }
+        };
+        actions.pop();
+        let answer = request.answer.clone();
+        let subscriptions = session.settle(request, &refused, &mut actions);
+        all.append(&mut actions);
+        all.push(Action::Subscribe(Subscribe {
+            subscriptions,
+            answer,
+        }));
+        session.proceed(&mut actions);
+    }
+    all
 }
 
 fn open(connect: &[u8]) -> (Mqtt, Vec<Action>) {
@@ -104,9 +129,35 @@ fn codes_v5(actions: &[Action]) -> Vec<SubackReasonCode> {
 
 fn subscribed(actions: &[Action]) -> Vec<(TopicFilter, Options)> {
     match actions.last() {
-        Some(Action::Subscribe(filters)) => filters.clone(),
+        Some(Action::Subscribe(request)) => request.subscriptions.clone(),
         _ => Vec::new(),
     }
+}
+
+#[test]
+fn a_packet_behind_a_subscribe_waits_for_it() {
+    let mut session = v5();
+    let subscribe = subscribe_v5(
+        &[("a", SubOpts::default()), ("b", SubOpts::default())],
+        None,
+    );
+    let mut bytes = subscribe.clone();
+    bytes.extend_from_slice(b"\xc0\x00");
+    let mut actions = Vec::new();
+    session.receive(Incoming::Binary(bytes.clone().into()), &mut actions);
+    assert!(matches!(actions[..], [Action::Subscribe(_)]));
+
+    let actions = feed_refusing(&mut v5(), &bytes, &["b"]);
+    let codes = [
+        SubackReasonCode::GrantedQos0,
+        SubackReasonCode::QuotaExceeded,
+    ];
+    assert_eq!(codes_v5(&actions), codes);
+    assert_eq!(subscribed(&actions[..2])[0].0, "a".parse().unwrap());
+    assert_eq!(
+        actions[2..],
+        [Action::Send(Bytes::from_static(b"\xd0\x00"))]
+    );
 }
 
 #[test]

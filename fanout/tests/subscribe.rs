@@ -1,0 +1,148 @@
+//! A subscribe is answered once its topics are live.
+
+// What panics in a helper fails the test.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanout::hub::{Event, Interest, RouteId};
+use serde_json::json;
+use support::{Harness, settings};
+
+fn first(filter: &str) -> Interest {
+    Interest::First(filter.parse().unwrap())
+}
+
+fn last(filter: &str) -> Interest {
+    Interest::Last(filter.parse().unwrap())
+}
+
+#[tokio::test]
+async fn the_answer_and_the_snapshot_come_when_the_topics_are_live() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.json("/ws?topics=").await;
+    client.say(r#"{"subscribe":["games/+"]}"#).await;
+    assert_eq!(harness.interest().await, first("games/+"));
+    harness.publish("games/1", "1").await;
+    let route = RouteId(1);
+    let messages = vec![harness.message("games/1", "2")];
+    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.settle("games/other").await;
+    harness.settle("games/+").await;
+    assert_eq!(client.json().await, json!({"subscribed": ["games/+"]}));
+    let expected = json!({"topic": "games/1", "payload": 2, "retain": true});
+    assert_eq!(client.json().await, expected);
+    harness.publish("games/1", "3").await;
+    let expected = json!({"topic": "games/1", "payload": 3});
+    assert_eq!(client.json().await, expected);
+}
+
+#[tokio::test]
+async fn a_request_with_topics_waits_too() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.json("/ws?topics=a,b").await;
+    for _ in 0..2 {
+        harness.interest().await;
+    }
+    harness.publish("a", "1").await;
+    harness.settle("a").await;
+    harness.publish("a", "2").await;
+    harness.settle("b").await;
+    assert_eq!(client.json().await["retain"], true);
+}
+
+#[tokio::test]
+async fn what_is_settled_for_one_client_is_settled_for_the_next() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    // As many as there are workers, twice.
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(harness.json("/ws?topics=").await);
+    }
+    for client in &mut clients[..2] {
+        client.say(r#"{"subscribe":["a"]}"#).await;
+        assert_eq!(harness.interest().await, first("a"));
+    }
+    harness.settle("a").await;
+    for client in &mut clients[..2] {
+        assert_eq!(client.json().await, json!({"subscribed": ["a"]}));
+    }
+    for client in &mut clients[2..] {
+        client.say(r#"{"subscribe":["a"]}"#).await;
+        assert_eq!(client.json().await, json!({"subscribed": ["a"]}));
+    }
+}
+
+#[tokio::test]
+async fn what_is_never_live_is_answered_after_a_while() {
+    let mut settings = settings();
+    settings.limits.subscribe = Duration::from_millis(50);
+    let harness = Harness::start_unsettled(settings).await;
+    let mut client = harness.json("/ws?topics=").await;
+    client.say(r#"{"subscribe":["a"]}"#).await;
+    assert_eq!(client.json().await, json!({"subscribed": ["a"]}));
+    assert_eq!(harness.metrics.subscribe_timeouts.get(), 1);
+    harness.publish("a", "1").await;
+    assert_eq!(client.json().await["payload"], 1);
+}
+
+#[tokio::test]
+async fn what_a_client_says_behind_a_subscribe_waits_for_it() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.json("/ws?topics=").await;
+    client.say(r#"{"subscribe":["a"]}"#).await;
+    client.say(r#"{"unsubscribe":["a"]}"#).await;
+    client.say(r#"{"subscribe":["b"]}"#).await;
+    // More than the server keeps: the rest waits in the socket.
+    for _ in 0..2000 {
+        client.say(r#"{"unsubscribe":[]}"#).await;
+    }
+    assert_eq!(harness.interest().await, first("a"));
+    harness.settle("a").await;
+    assert_eq!(client.json().await, json!({"subscribed": ["a"]}));
+    assert_eq!(client.json().await, json!({"unsubscribed": ["a"]}));
+    assert_eq!(harness.interest().await, last("a"));
+    assert_eq!(harness.interest().await, first("b"));
+    harness.settle("b").await;
+    assert_eq!(client.json().await, json!({"subscribed": ["b"]}));
+    for _ in 0..2000 {
+        assert_eq!(client.json().await, json!({"unsubscribed": []}));
+    }
+}
+
+#[tokio::test]
+async fn an_mqtt_client_may_say_all_in_one_frame() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.mqtt().await;
+    let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c";
+    let (one, two) = (
+        b"\x82\x07\x00\x01\x00\x00\x01a\x00",
+        b"\x82\x07\x00\x02\x00\x00\x01b\x00",
+    );
+    client
+        .say(Bytes::from([&connect[..], one, two, b"\xc0\x00"].concat()))
+        .await;
+    assert_eq!(client.packet().await[0], 0x20);
+    for (filter, packet) in [("a", 1), ("b", 2)] {
+        assert_eq!(harness.interest().await, first(filter));
+        harness.settle(filter).await;
+        assert_eq!(client.packet().await[..], [0x90, 4, 0, packet, 0, 0]);
+    }
+    assert_eq!(client.packet().await[..], *b"\xd0\x00");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_is_forgotten() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.json("/ws?topics=a").await;
+    assert_eq!(harness.interest().await, first("a"));
+    client.say(r#"{"subscribe":["a","b"]}"#).await;
+    drop(client);
+    assert_eq!(harness.interest().await, last("a"));
+    // The next one waits anew.
+    let _client = harness.json("/ws?topics=a").await;
+    assert_eq!(harness.interest().await, first("a"));
+}
