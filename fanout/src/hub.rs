@@ -12,16 +12,24 @@
 //! see the same events in the same order. The seam between a subscriber's snapshot and its
 //! stream needs no bookkeeping: both happen between two events.
 
+mod encode;
 mod event;
 mod index;
 mod message;
+mod origin;
+mod position;
 mod retained;
+mod trail;
 mod walk;
 
+pub use encode::Wire;
 pub use event::{Batch, Event, Interest};
 pub use index::{ClientId, Entry};
-pub use message::{Message, Position, RouteId, Wire};
+pub use message::Message;
+pub use origin::{Origin, RouteId};
+pub use position::{Bookmark, Position, PositionError, Positions};
 pub use retained::Retained;
+pub use trail::Trail;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -54,6 +62,8 @@ pub struct Delivery<'a> {
     pub retain: bool,
     /// The identifiers of the matching subscriptions.
     pub identifiers: &'a [NonZeroU32],
+    /// The client has everything of the message's partition that comes before it.
+    pub position: bool,
 }
 
 /// The subscriptions and last values that one worker serves from.
@@ -195,6 +205,13 @@ impl Hub {
             let delivery = Delivery {
                 retain: news == News::Last || published,
                 identifiers: &self.identifiers,
+                position: match news {
+                    News::Live => {
+                        completes(message)
+                            || !message.origin().is_conflated() && !self.walks.contains_key(&client)
+                    }
+                    News::Last => completes(message),
+                },
             };
             deliver(client, message, delivery);
         }
@@ -223,6 +240,7 @@ impl Hub {
                         let delivery = Delivery {
                             retain: true,
                             identifiers: &self.identifiers,
+                            position: completes(message),
                         };
                         if !deliver(message, delivery) {
                             return true;
@@ -242,6 +260,11 @@ impl Hub {
     pub fn is_walking(&self, client: ClientId) -> bool {
         self.walks.contains_key(&client)
     }
+}
+
+/// True when whoever has `message` has all of its partition that came before.
+fn completes(message: &Message) -> bool {
+    message.origin().has_one_topic() && !message.is_initial()
 }
 
 #[cfg(test)]

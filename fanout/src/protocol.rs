@@ -101,7 +101,7 @@ impl Session {
     /// How messages are written to this client. `None` before it has said enough to know.
     pub(crate) fn wire(&self) -> Option<Wire> {
         match self {
-            Self::Json(_) => Some(Wire::Json),
+            Self::Json(session) => Some(session.wire()),
             Self::Mqtt(session) => session.wire(),
         }
     }

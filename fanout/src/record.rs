@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use route::{Records, RenderError, Route};
 
-use crate::hub::{Message, Position, RouteId};
+use crate::hub::{Message, Origin, RouteId};
 
 /// A record as it came from Kafka.
 #[derive(Debug, Clone, Copy)]
@@ -96,8 +96,7 @@ impl Unserved {
 /// Reads the records of one route.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    id: RouteId,
-    route: Arc<Route>,
+    origin: Arc<Origin>,
     /// The topic of all records, when the template leaves nothing open.
     constant: Option<Arc<str>>,
     max_bytes: usize,
@@ -105,40 +104,39 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Records above `max_bytes` are not served.
-    pub(crate) fn new(id: RouteId, route: Arc<Route>, max_bytes: usize) -> Self {
-        let constant = route.template().constant().map(Into::into);
+    pub(crate) fn new(origin: Arc<Origin>, max_bytes: usize) -> Self {
+        let constant = origin.route().template().constant().map(Into::into);
         Self {
-            id,
-            route,
+            origin,
             constant,
             max_bytes,
         }
     }
 
     pub(crate) fn id(&self) -> RouteId {
-        self.id
+        self.origin.id()
     }
 
     pub(crate) fn route(&self) -> &Arc<Route> {
-        &self.route
+        self.origin.route()
     }
 
     /// True when every record of the route has the same topic, so that the newest one is enough.
     pub(crate) fn has_one_topic(&self) -> bool {
-        self.route.records() == Records::Debezium && self.constant.is_some()
+        self.route().records() == Records::Debezium && self.constant.is_some()
     }
 
     /// The route's initial value, when it has one that can be served.
     pub(crate) fn initial(&self) -> Option<Arc<Message>> {
-        let payload = self.route.initial()?.to_string();
+        let payload = self.route().initial()?.to_string();
         let topic = self.topic(payload.as_bytes()).ok()?;
-        let message = Message::initial(topic, payload.into(), self.id);
+        let message = Message::initial(topic, payload.into(), self.origin.clone());
         Some(Arc::new(message))
     }
 
     /// Decides what becomes of `record`. `repeats` is what is known of its partition's source.
     pub(crate) fn read(&self, record: &Record<'_>, repeats: &mut Repeats) -> Outcome {
-        let debezium = self.route.records() == Records::Debezium;
+        let debezium = self.route().records() == Records::Debezium;
         let Some(value) = record.value else {
             // Of a Game's rows the last value stays when they are deleted.
             return match record.key {
@@ -157,23 +155,19 @@ impl Reader {
         }
         let (topic, unrouted) = match self.topic(value).map_err(Unserved::Render) {
             Ok(topic) => (topic, None),
-            Err(reason) => match self.route.fallback() {
+            Err(reason) => match self.route().fallback() {
                 Some(fallback) if reason.may_fall_back() => (fallback.into(), Some(reason)),
                 _ => return Outcome::Unserved(reason),
             },
         };
         // Only Plain routes forget by key.
         let key = record.key.filter(|_| !debezium).unwrap_or_default();
-        let position = Position {
-            route: self.id,
-            partition: record.partition,
-            offset: record.offset,
-        };
         let message = Message::new(
             topic,
             Bytes::copy_from_slice(value),
             Bytes::copy_from_slice(key),
-            position,
+            self.origin.clone(),
+            (record.partition, record.offset),
             record.timestamp,
         );
         Outcome::Message {
@@ -184,7 +178,7 @@ impl Reader {
     }
 
     fn topic(&self, value: &[u8]) -> Result<Arc<str>, RenderError> {
-        let topic = self.route.template().render(value)?;
+        let topic = self.route().template().render(value)?;
         match &self.constant {
             Some(constant) => Ok(constant.clone()),
             None => Ok(topic.into()),
@@ -271,7 +265,9 @@ mod tests {
     }
 
     fn reader(route: Route) -> Reader {
-        Reader::new(RouteId(1), Arc::new(route), 100)
+        let key = "Game/default/1".parse().unwrap();
+        let origin = Origin::new(RouteId(1), &key, Arc::new(route));
+        Reader::new(Arc::new(origin), 100)
     }
 
     fn record(value: &str) -> Record<'_> {

@@ -26,7 +26,7 @@ use served::{Phase, Served, is_same_life};
 use settling::Settling;
 pub(crate) use verdict::{Verdict, judge};
 
-use crate::hub::{Event, Interest, Message, RouteId};
+use crate::hub::{Event, Interest, Message, Origin, RouteId};
 use crate::interest::{Filters, Offers};
 use crate::record::{Outcome, Reader, Record};
 use crate::routes::Change;
@@ -129,7 +129,8 @@ impl Topics {
                     && is_same_life(served.reader.route(), &route)
                 {
                     let id = served.reader.id();
-                    served.reader = Arc::new(Reader::new(id, route, self.max_record_bytes));
+                    let origin = Arc::new(Origin::new(id, &key, route));
+                    served.reader = Arc::new(Reader::new(origin, self.max_record_bytes));
                     if let Phase::Live { held: false, .. } = served.phase {
                         effects.push(Effect::Emit(served.initial()));
                     }
@@ -160,13 +161,14 @@ impl Topics {
         let id = RouteId(self.next_id);
         self.next_id += 1;
         self.offers.add(id, &route);
-        self.keys.insert(key, id);
         self.by_topic.insert(route.topic().into(), id);
         let wanted = self.filters.wanting(&route);
+        let origin = Arc::new(Origin::new(id, &key, route));
+        self.keys.insert(key, id);
         let mut served = Served {
             wanted,
             from_start: happens && wanted > 0,
-            reader: Arc::new(Reader::new(id, route, self.max_record_bytes)),
+            reader: Arc::new(Reader::new(origin, self.max_record_bytes)),
             unwanted_since: None,
             phase: Phase::Idle,
             failures: 0,

@@ -26,6 +26,6 @@ pub use key::{RouteKey, RouteKeyError};
 pub use name::{MAX_TOPIC_BYTES, NameError, check_topic_name};
 pub use route::{
     Access, DecodeError, MAX_CONFLATION, ROUTES_TOPIC, Records, Route, RouteError, WIRE_VERSION,
-    is_kafka_topic,
+    is_epoch, is_kafka_topic,
 };
 pub use template::{RenderError, TemplateError, TopicTemplate};

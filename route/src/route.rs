@@ -326,7 +326,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn is_epoch(text: &str) -> bool {
+/// True for what may name a life of a Kafka topic.
+pub fn is_epoch(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
             .bytes()

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use route::TopicFilter;
 
-use super::message::{Message, RouteId};
+use super::message::Message;
+use super::origin::RouteId;
 
 /// Events that travel together: one allocation, shared by all workers.
 pub type Batch = Arc<[Event]>;

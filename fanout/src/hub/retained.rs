@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::message::{Message, RouteId};
+use super::message::Message;
+use super::origin::RouteId;
 
 /// Messages by topic, in the topics' order, so that a walk can stop anywhere and go on later.
 #[derive(Debug, Default)]
@@ -143,20 +144,16 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Position;
+    use super::super::origin::Origin;
     use super::*;
 
     fn message(topic: &str, key: &'static str, route: u64, timestamp: i64) -> Arc<Message> {
-        let position = Position {
-            route: RouteId(route),
-            partition: 0,
-            offset: timestamp,
-        };
         Arc::new(Message::new(
             topic,
             Bytes::from_static(b"{}"),
             Bytes::from_static(key.as_bytes()),
-            position,
+            Origin::feed(route),
+            (0, timestamp),
             timestamp,
         ))
     }

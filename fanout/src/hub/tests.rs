@@ -8,17 +8,15 @@ use super::*;
 const ROUTE: RouteId = RouteId(1);
 
 fn message(topic: &str, offset: i64) -> Arc<Message> {
-    let position = Position {
-        route: ROUTE,
-        partition: 0,
-        offset,
-    };
     let payload = Bytes::from_static(b"{}");
-    Arc::new(Message::new(topic, payload, Bytes::new(), position, offset))
+    let origin = Origin::feed(ROUTE.0);
+    let message = Message::new(topic, payload, Bytes::new(), origin, (0, offset), offset);
+    Arc::new(message)
 }
 
 fn initial(topic: &str) -> Arc<Message> {
-    Arc::new(Message::initial(topic, Bytes::from_static(b"{}"), ROUTE))
+    let origin = Origin::feed(ROUTE.0);
+    Arc::new(Message::initial(topic, Bytes::from_static(b"{}"), origin))
 }
 
 /// A hub and what it delivered: (client, topic, offset, retain).

@@ -4,17 +4,18 @@
 //! |---|---|
 //! | `{"subscribe":["games/+"]}` | `{"subscribed":["games/+"]}`, then the last values |
 //! | `{"unsubscribe":["games/+"]}` | `{"unsubscribed":["games/+"]}` |
-//! | anything else | `{"error":{"code":…,"message":…}}`, with `"filter"` when one is to blame |
+//! | `{"subscribe":["games/+"],"resume":{}}` | the same, and from now on messages with positions |
+//! | anything else | `{"error":{"code":…,"message":…}}`, with the `"filter"` or `"position"` to blame |
 //!
 //! A command that is answered by an error has had no effect.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Action, Answer, Filters, Subscribe};
-use crate::hub::Options;
+use crate::hub::{Options, Positions, Wire};
 use crate::websocket::Incoming;
 use route::TopicFilter;
 
@@ -22,13 +23,18 @@ use route::TopicFilter;
 pub(crate) struct Json {
     pub(super) filters: Filters,
     max_filters: usize,
+    /// Messages carry positions.
+    positions: bool,
 }
 
+/// A command has one of the first two fields.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Command {
-    Subscribe(Vec<String>),
-    Unsubscribe(Vec<String>),
+#[serde(deny_unknown_fields)]
+struct Command {
+    subscribe: Option<Vec<String>>,
+    unsubscribe: Option<Vec<String>>,
+    /// Goes with `subscribe`: the positions that the client has.
+    resume: Option<BTreeMap<String, i64>>,
 }
 
 /// What was asked for in a `subscribe`.
@@ -46,6 +52,8 @@ struct Failure {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
 }
 
 impl Failure {
@@ -54,9 +62,15 @@ impl Failure {
             code,
             message: message.to_string(),
             filter: None,
+            position: None,
         }
     }
 }
+
+const COMMANDS: &str = concat!(
+    r#"commands are {"subscribe":[filters]}, with "resume":{positions} where wanted, "#,
+    r#"and {"unsubscribe":[filters]}"#
+);
 
 /// JSON clients want last values, and have no use for MQTT's other options.
 const OPTIONS: Options = Options {
@@ -75,6 +89,7 @@ impl Json {
         let mut session = Self {
             filters: Filters::new(),
             max_filters,
+            positions: false,
         };
         session.filters.0.extend(filters);
         if !session.filters.0.is_empty() {
@@ -86,6 +101,12 @@ impl Json {
             }));
         }
         session
+    }
+
+    pub(super) fn wire(&self) -> Wire {
+        Wire::Json {
+            positions: self.positions,
+        }
     }
 
     pub(super) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
@@ -102,15 +123,23 @@ impl Json {
     fn command(&mut self, text: &str, actions: &mut Vec<Action>) -> Result<(), Failure> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| Failure::new("InvalidJson", error))?;
-        let command = Command::deserialize(value).map_err(|_| {
-            Failure::new(
-                "UnknownCommand",
-                r#"commands are {"subscribe":[filters]} and {"unsubscribe":[filters]}"#,
-            )
-        })?;
-        match command {
-            Command::Subscribe(texts) => self.subscribe(texts, actions),
-            Command::Unsubscribe(texts) => {
+        let unknown = || Failure::new("UnknownCommand", COMMANDS);
+        match Command::deserialize(value).map_err(|_| unknown())? {
+            Command {
+                subscribe: Some(texts),
+                unsubscribe: None,
+                resume,
+            } => {
+                let resume = resume.map(positions).transpose()?;
+                self.subscribe(texts, actions)?;
+                self.positions |= resume.is_some();
+                Ok(())
+            }
+            Command {
+                subscribe: None,
+                unsubscribe: Some(texts),
+                resume: None,
+            } => {
                 for filter in parse(&texts)? {
                     if self.filters.remove(&filter) {
                         actions.push(Action::Unsubscribe(filter));
@@ -119,6 +148,7 @@ impl Json {
                 actions.push(send(&json!({ "unsubscribed": texts })));
                 Ok(())
             }
+            _ => Err(unknown()),
         }
     }
 
@@ -190,6 +220,19 @@ fn parse(texts: &[String]) -> Result<Vec<TopicFilter>, Failure> {
         })
     };
     texts.iter().map(parse).collect()
+}
+
+fn positions(told: BTreeMap<String, i64>) -> Result<Positions, Failure> {
+    let mut positions = Positions::default();
+    for (text, offset) in told {
+        let bookmark = text.parse();
+        let added = bookmark.and_then(|bookmark| positions.add(bookmark, offset));
+        added.map_err(|error| Failure {
+            position: Some(text),
+            ..Failure::new("InvalidPosition", error)
+        })?;
+    }
+    Ok(positions)
 }
 
 fn send(value: &Value) -> Action {
@@ -269,6 +312,24 @@ mod tests {
             (r#"{"subscribe":["a","b/#/c"]}"#, "InvalidFilter"),
             (r#"{"unsubscribe":["+x"]}"#, "InvalidFilter"),
             (r#"{"subscribe":["a","b","c"]}"#, "TooManyFilters"),
+            (
+                r#"{"subscribe":["a","b","c"],"resume":{}}"#,
+                "TooManyFilters",
+            ),
+            (r#"{"unsubscribe":["a"],"resume":{}}"#, "UnknownCommand"),
+            (r#"{"resume":{}}"#, "UnknownCommand"),
+            (
+                r#"{"subscribe":["a"],"resume":{"a/b/c@e/0":"1"}}"#,
+                "UnknownCommand",
+            ),
+            (
+                r#"{"subscribe":["a"],"resume":{"a/b@e/0":1}}"#,
+                "InvalidPosition",
+            ),
+            (
+                r#"{"subscribe":["a"],"resume":{"a/b/c@e/0":-2}}"#,
+                "InvalidPosition",
+            ),
         ] {
             assert_eq!(error(&say(&mut session, text)), code, "{text}");
         }
@@ -276,6 +337,15 @@ mod tests {
         session.receive(Incoming::Binary("{}".into()), &mut actions);
         assert_eq!(error(&actions), "NotText");
         assert_eq!(session.filters.0.len(), 1);
+        assert_eq!(session.wire(), Wire::Json { positions: false });
+    }
+
+    #[test]
+    fn resuming_turns_positions_on_for_good() {
+        let mut session = open(&[]);
+        say(&mut session, r#"{"subscribe":["a"],"resume":{}}"#);
+        say(&mut session, r#"{"subscribe":["b"]}"#);
+        assert_eq!(session.wire(), Wire::Json { positions: true });
     }
 
     #[test]

@@ -78,6 +78,8 @@ struct Client {
     keep_alive: Duration,
     /// The largest packet that the client takes, in bytes.
     max_packet: u32,
+    /// It has asked for positions.
+    positions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,6 +217,7 @@ impl Mqtt {
                 Version::V3 => Wire::Mqtt3,
                 Version::V5 => Wire::Mqtt5 {
                     max_packet: client.max_packet,
+                    positions: client.positions,
                 },
             }),
             _ => None,

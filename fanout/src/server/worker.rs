@@ -244,7 +244,7 @@ impl Tally {
     fn deliver(&mut self, client: &mut Client, message: &Message, delivery: Delivery<'_>) {
         if !client.deliver(message, delivery) {
             self.oversized += 1;
-        } else if client.wire() == Some(Wire::Json) {
+        } else if matches!(client.wire(), Some(Wire::Json { .. })) {
             self.json += 1;
         } else {
             self.mqtt += 1;

@@ -5,7 +5,6 @@ use route::Records;
 
 use super::served::MAX_STALLS;
 use super::*;
-use crate::hub::Position;
 use crate::record::{Repeats, Source};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -64,13 +63,10 @@ impl Case {
 
     fn loaded(&mut self, id: u64, next: i64, offsets: &[i64]) -> Vec<String> {
         let messages = offsets.iter().map(|offset| {
-            let position = Position {
-                route: RouteId(id),
-                partition: 0,
-                offset: *offset,
-            };
             let payload = Bytes::from_static(b"{}");
-            Arc::new(Message::new("games/1", payload, Bytes::new(), position, 0))
+            let at = (0, *offset);
+            let message = Message::new("games/1", payload, Bytes::new(), Origin::game(id), at, 0);
+            Arc::new(message)
         });
         let loaded = Loaded {
             partitions: vec![Partition {

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanout::hub::{Event, Interest, Message, Position, RouteId};
+use fanout::hub::{Event, Interest, Message, Origin, RouteId};
 use fanout::metrics::Metrics;
 use fanout::server::{Feed, Limits, Server, Settings};
 use futures::{SinkExt, StreamExt};
+use route::{Records, Route};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -35,6 +36,7 @@ pub(crate) struct Harness {
     pub(crate) shutdown: CancellationToken,
     pub(crate) ended: JoinHandle<()>,
     feeds: Vec<Feed>,
+    origin: Arc<Origin>,
     offset: AtomicI64,
 }
 
@@ -51,6 +53,14 @@ pub(crate) fn settings() -> Settings {
             subscribe: Duration::from_secs(60),
         },
     }
+}
+
+/// A Feed with any topics.
+fn origin() -> Origin {
+    let template = "{a}/{b}".parse().unwrap();
+    let route = Route::new("t", "e", template, Records::Plain).unwrap();
+    let key = "Feed/default/t".parse().unwrap();
+    Origin::new(RouteId(1), &key, Arc::new(route))
 }
 
 impl Harness {
@@ -91,18 +101,17 @@ impl Harness {
             shutdown,
             ended,
             feeds,
+            origin: Arc::new(origin()),
             offset: AtomicI64::new(0),
         }
     }
 
     pub(crate) fn message(&self, topic: &str, payload: &str) -> Arc<Message> {
-        let position = Position {
-            route: RouteId(1),
-            partition: 0,
-            offset: self.offset.fetch_add(1, Ordering::Relaxed),
-        };
+        let offset = self.offset.fetch_add(1, Ordering::Relaxed);
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        Arc::new(Message::new(topic, payload, Bytes::new(), position, 0))
+        let origin = self.origin.clone();
+        let message = Message::new(topic, payload, Bytes::new(), origin, (0, offset), 0);
+        Arc::new(message)
     }
 
     pub(crate) async fn send(&self, events: Vec<Event>) {

@@ -18,6 +18,9 @@ pub(super) struct Answer {
     pub(super) client: Option<Client>,
 }
 
+/// The user property by which a client asks for positions: `1` does.
+const POSITIONS: &str = "positions";
+
 /// The first bit of the connect flags is reserved (MQTT 5.0 section 3.1.2.3).
 const RESERVED: u8 = 0x01;
 
@@ -66,6 +69,7 @@ fn answer_v3(body: &[u8]) -> Result<Answer, Close> {
             version: Version::V3,
             keep_alive: Duration::from_secs(connect.keep_alive().into()),
             max_packet: u32::MAX,
+            positions: false,
         }),
     })
 }
@@ -86,6 +90,7 @@ fn answer_v5(body: &[u8], max_packet: usize) -> Result<Answer, Close> {
         version: Version::V5,
         keep_alive: Duration::from_secs(connect.keep_alive().into()),
         max_packet: u32::MAX,
+        positions: false,
     };
     let mut properties = capabilities(max_packet).map_err(reason)?;
     for property in connect.props() {
@@ -94,6 +99,9 @@ fn answer_v5(body: &[u8], max_packet: usize) -> Result<Answer, Close> {
             Property::SessionExpiryInterval(interval) if interval.val() > 0 => {
                 let none = SessionExpiryInterval::new(0).map_err(reason)?;
                 properties.push(Property::SessionExpiryInterval(none));
+            }
+            Property::UserProperty(pair) if pair.key() == POSITIONS => {
+                client.positions = pair.val() == "1";
             }
             Property::AuthenticationMethod(_) => {
                 return refuse_v5(ConnectReasonCode::BadAuthenticationMethod);

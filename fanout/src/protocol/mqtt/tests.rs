@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use mqtt_protocol_core::mqtt::packet::{
     MaximumPacketSize, Qos, RetainHandling, SubEntry, SubOpts, SubscriptionIdentifier,
 };
-use mqtt_protocol_core::mqtt::packet::{Property, SessionExpiryInterval};
+use mqtt_protocol_core::mqtt::packet::{Property, SessionExpiryInterval, UserProperty};
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, ConnectReturnCode, SubackReasonCode, UnsubackReasonCode,
 };
@@ -165,6 +165,7 @@ fn a_client_of_5_0_is_told_what_the_server_does() {
     let (session, actions) = open(&connect_v5(vec![
         Property::SessionExpiryInterval(SessionExpiryInterval::new(60).unwrap()),
         Property::MaximumPacketSize(MaximumPacketSize::new(99).unwrap()),
+        Property::UserProperty(UserProperty::new("positions", "1").unwrap()),
     ]));
     let connack = connack_v5(&actions);
     assert!(!connack.session_present());
@@ -189,7 +190,13 @@ fn a_client_of_5_0_is_told_what_the_server_does() {
         );
     }
     assert_eq!(got.len(), 8);
-    assert_eq!(session.wire(), Some(Wire::Mqtt5 { max_packet: 99 }));
+    assert_eq!(
+        session.wire(),
+        Some(Wire::Mqtt5 {
+            max_packet: 99,
+            positions: true
+        })
+    );
     assert_eq!(
         session.patience(),
         Some((Duration::from_secs(15), close::KEEP_ALIVE))
