@@ -59,6 +59,11 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_OPERATOR_MARKER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub marker_timeout: Duration,
 
+    /// How long Kafka Connect may take to commit the offsets of what it has sent, which the data of
+    /// a deleted Game waits for: more than twice its offset.flush.interval.ms, by default a minute.
+    #[arg(long, env = "GAMECAST_OPERATOR_COMMIT_TIMEOUT", default_value = "3m", value_parser = humantime::parse_duration)]
+    pub commit_timeout: Duration,
+
     /// How long one call to MySQL, Kafka or Kafka Connect may take.
     #[arg(long, env = "GAMECAST_OPERATOR_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub call_timeout: Duration,

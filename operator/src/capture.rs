@@ -3,6 +3,7 @@
 //! ```text
 //!   ensure --> marker table --> topics --> connector as planned --> not failed
 //!   prove  --> follow the marker topic --> write a marker row --> it arrives
+//!   settle --> markers, until the offset that Connect has committed is behind them
 //! ```
 //!
 //! RUNNING is no proof. A marker row that arrives is: it was committed after the tables that wait
@@ -23,7 +24,9 @@ use crate::kafka::{Markers, Topics};
 use crate::metrics::{Backend, Metrics};
 use crate::mysql::Server;
 use crate::plan::ConnectorPlan;
+use crate::position::Position;
 use crate::reason::Reason;
+use crate::settle::settle;
 
 /// Characters of a marker's token.
 const TOKEN_CHARS: usize = 24;
@@ -39,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) reserved: Vec<u32>,
     /// How long a marker may take.
     pub(crate) timeout: Duration,
+    /// How long Connect may take to commit what it has sent.
+    pub(crate) commit_timeout: Duration,
     /// How long a proof lasts.
     pub(crate) lasts: Duration,
 }
@@ -52,7 +57,8 @@ pub(crate) struct Capture {
 /// One connector, whose work is shared by all who ask for it at the same time.
 struct Lane {
     ensure: Batch<(), Result<(), Failure>>,
-    prove: Batch<(), Result<(), Failure>>,
+    mark: Batch<(), Result<Position, Failure>>,
+    committed: Batch<(), Result<Option<Position>, Failure>>,
     record: Arc<Record>,
     topics: Vec<String>,
 }
@@ -113,8 +119,25 @@ impl Capture {
         let proven = lane.record.lock().proven;
         match proven {
             Some(at) if at >= since && at.elapsed() < self.parts.lasts => Ok(()),
-            _ => lane.prove.ask(()).await,
+            _ => lane.mark.ask(()).await.map(drop),
         }
+    }
+
+    /// Returns once every row that was committed before is in Kafka, and the connector, however
+    /// often it starts anew, sends none of them again.
+    pub(crate) async fn settle(&self, plan: &ConnectorPlan) -> Result<(), Failure> {
+        let (lane, limit) = (self.lane(plan), self.parts.commit_timeout);
+        let settled = settle(|| lane.mark.ask(()), || lane.committed.ask(()));
+        tokio::time::timeout(limit, settled)
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!(
+                    "Kafka Connect has not committed within {} what the connector {} has sent: its offset.flush.interval.ms must be less than half of that, and no topic may be missing",
+                    humantime::format_duration(limit),
+                    plan.name
+                );
+                Err(Failure::new(Reason::NotCommitted, message))
+            })
     }
 
     /// Forgets the proof of a connector that was seen in trouble.
@@ -172,7 +195,7 @@ impl Lane {
     fn new(parts: &Arc<Parts>, plan: &ConnectorPlan) -> Self {
         let record = Arc::new(Record::default());
         let shared = Arc::new((parts.clone(), plan.clone(), record.clone()));
-        let proving = shared.clone();
+        let (marking, asking) = (shared.clone(), shared.clone());
         Self {
             ensure: Batch::new(move |askers: Vec<()>| {
                 let shared = shared.clone();
@@ -181,11 +204,19 @@ impl Lane {
                     vec![parts.ensure(plan, record).await; askers.len()]
                 }
             }),
-            prove: Batch::new(move |askers: Vec<()>| {
-                let shared = proving.clone();
+            mark: Batch::new(move |askers: Vec<()>| {
+                let shared = marking.clone();
                 async move {
                     let (parts, plan, record) = &*shared;
-                    vec![parts.prove(plan, record).await; askers.len()]
+                    vec![parts.mark(plan, record).await; askers.len()]
+                }
+            }),
+            committed: Batch::new(move |askers: Vec<()>| {
+                let shared = asking.clone();
+                async move {
+                    let (parts, plan, _) = &*shared;
+                    let committed = parts.connect.committed(plan).await;
+                    vec![committed.map_err(Failure::from); askers.len()]
                 }
             }),
             record,
@@ -272,14 +303,14 @@ impl Parts {
         Failure::new(Reason::ConnectorFailed, message).of(Backend::Connect)
     }
 
-    async fn prove(&self, plan: &ConnectorPlan, record: &Record) -> Result<(), Failure> {
+    async fn mark(&self, plan: &ConnectorPlan, record: &Record) -> Result<Position, Failure> {
         let begun = Instant::now();
         let result = self.await_marker(plan).await;
         record.lock().proven = result.is_ok().then_some(begun);
         result
     }
 
-    async fn await_marker(&self, plan: &ConnectorPlan) -> Result<(), Failure> {
+    async fn await_marker(&self, plan: &ConnectorPlan) -> Result<Position, Failure> {
         let topic = &plan.marker_topic.name;
         let token: String = rand::rng()
             .sample_iter(Alphanumeric)
@@ -292,8 +323,8 @@ impl Parts {
             .write_marker(&plan.marker_table, &token)
             .await?;
         self.metrics.marker();
-        if self.markers.arrival(&token, arrival, self.timeout).await {
-            return Ok(());
+        if let Some(position) = self.markers.arrival(&token, arrival, self.timeout).await {
+            return Ok(position);
         }
         let message = format!(
             "a marker row in the table {} did not reach the topic {topic} within {}: the connector {} does not stream yet",

@@ -11,7 +11,7 @@
 //!
 //! * Pure: `plan` (what an object asks for), `conflict` (who is older), `status` (conditions).
 //! * One module for each server: `mysql`, `kafka`, `connect`; `capture` puts the three together
-//!   to a connector that has been seen to stream.
+//!   to a connector that has been seen to stream, and `settle` proves that it is done.
 //! * `batch` makes one call of what many ask at the same time; nothing else bounds how many
 //!   objects are reconciled at once.
 
@@ -28,9 +28,11 @@ mod memory;
 mod metrics;
 mod mysql;
 mod plan;
+mod position;
 mod reason;
 mod reconcile;
 mod run;
+mod settle;
 mod status;
 mod sweep;
 mod watch;

@@ -64,6 +64,8 @@ reasons! {
     HistoryLost,
     /// The marker row did not reach Kafka in time.
     NotStreaming,
+    /// Kafka Connect has not committed what it sent of a deleted Game.
+    NotCommitted,
     /// The routes topic has not been read to its end yet.
     RoutesNotRead,
     /// The Kubernetes API server did not take a change.

@@ -203,6 +203,7 @@ fn context(
         metrics: metrics.clone(),
         reserved: accesses.map(|access| access.server_id_base).collect(),
         timeout: args.marker_timeout,
+        commit_timeout: args.commit_timeout,
         lasts: args.resync_interval,
     });
     let ctx = Context {

@@ -55,6 +55,7 @@ fn main() -> Result<ExitCode> {
         bad_input::a_client_that_errs_is_told_and_harms_nobody,
         deletion::retain_keeps_the_data_and_delete_removes_it,
         deletion::a_game_deleted_under_load_stalls_no_other_and_can_come_back,
+        deletion::a_dedicated_game_deleted_under_load_can_come_back,
         drift::what_somebody_broke_is_put_right,
         faults::a_game_applied_while_mysql_is_down_becomes_ready,
         faults::a_game_applied_while_connect_is_down_becomes_ready,

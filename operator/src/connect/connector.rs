@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Connect, ConnectError, Connector, server_id};
+use super::{Connect, ConnectError, Connector, Offsets, server_id};
 use crate::failure::shortened;
 use crate::plan::{ConnectorPlan, OWNER_KEY, SERVER_ID_KEY};
+use crate::position::Position;
 
 /// How often, and how many times, a stopping connector is looked at before the caller is told.
 const STOPPING: (u32, Duration) = (50, Duration::from_millis(100));
@@ -136,6 +137,19 @@ impl Connect {
         let url = self.rest.url(&["connectors", name, "resume"]);
         self.order(Method::PUT, url, format!("resume the connector {name}"))
             .await
+    }
+
+    /// Where the connector would go on if it started anew: the offset that Connect has committed
+    /// (KIP-875). None where there is none.
+    pub(crate) async fn committed(
+        &self,
+        plan: &ConnectorPlan,
+    ) -> Result<Option<Position>, ConnectError> {
+        let name = &plan.name;
+        let url = self.rest.url(&["connectors", name, "offsets"]);
+        let action = format!("look up the offsets of the connector {name}");
+        let found: Option<Offsets> = self.rest.send(Method::GET, url, None, action).await?;
+        Ok(found.unwrap_or_default().position())
     }
 
     /// Stops the connector and forgets how far it has read, so that a later one of the same name

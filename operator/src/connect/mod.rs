@@ -3,6 +3,7 @@
 //! ```text
 //!   Connect --+- list            all connectors, one request for all who ask
 //!             +- ensure_connector / delete_connector
+//!             +- committed       how far a connector has come
 //! ```
 
 mod connector;
@@ -24,6 +25,7 @@ use url::Url;
 use crate::batch::Batch;
 use crate::failure::{Failure, Retry, chain, shortened};
 use crate::metrics::Backend;
+use crate::position::Position;
 use crate::reason::Reason;
 
 pub(crate) use connector::State;
@@ -67,6 +69,34 @@ struct Worker {
     state: String,
     #[serde(default)]
     trace: Option<String>,
+}
+
+/// The offsets of a connector: Debezium's for MySQL has one, of the server that its prefix names.
+#[derive(Debug, Default, Deserialize)]
+struct Offsets {
+    #[serde(default)]
+    offsets: Vec<SourceOffset>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SourceOffset {
+    offset: Option<BinlogOffset>,
+}
+
+/// The part of Debezium's offset that counts: the begin of the transaction in which it goes on.
+#[derive(Debug, Deserialize)]
+struct BinlogOffset {
+    file: String,
+    pos: u64,
+}
+
+impl Offsets {
+    fn position(&self) -> Option<Position> {
+        match self.offsets.as_slice() {
+            [SourceOffset { offset: Some(at) }] => Position::new(&at.file, at.pos),
+            _ => None,
+        }
+    }
 }
 
 /// A client of Kafka Connect.

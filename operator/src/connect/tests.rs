@@ -192,3 +192,37 @@ async fn a_refusal_says_what_connect_said() {
     assert_eq!(failure.reason, Reason::ConnectRefused);
     assert!(failure.message.ends_with(message), "{failure}");
 }
+
+#[tokio::test]
+async fn the_committed_offset_is_the_position_that_debezium_goes_on_from() {
+    let plan = shared();
+    let line = "GET /connectors/gamecast.default/offsets";
+    let partition = json!({"server": "gamecast"});
+    let at = json!({"ts_sec": 1_795_283_816, "file": "binlog.000002", "pos": 342_807,
+        "gtids": "e28bf32d-e5d4-11f1-9c55-02fc00000001:1-1016", "row": 7, "server_id": 1, "event": 100});
+    let offsets = [
+        json!({"offsets": [{"partition": partition, "offset": at}]}),
+        // Deleted, and never written.
+        json!({"offsets": [{"partition": partition, "offset": null}]}),
+        json!({"offsets": []}),
+    ];
+    let answers = offsets.map(|offsets| (200, offsets));
+    let (there, _) = connect(&[(line, &answers)]).await;
+    let position = Position::new("binlog.000002", 342_807);
+    assert_eq!(there.committed(&plan).await.unwrap(), position);
+    assert_eq!(there.committed(&plan).await.unwrap(), None);
+    assert_eq!(there.committed(&plan).await.unwrap(), None);
+    // No such connector.
+    let gone = (404, json!({"message": "not found"}));
+    let (gone, _) = connect(&[(line, &[gone])]).await;
+    assert_eq!(gone.committed(&plan).await.unwrap(), None);
+    let lost = Failure::from(
+        connect(&[(line, &[(500, json!({}))])])
+            .await
+            .0
+            .committed(&plan)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(lost.reason, Reason::ConnectUnavailable);
+}

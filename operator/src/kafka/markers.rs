@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use thiserror::Error;
@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::Access;
 use crate::failure::{Failure, chain};
 use crate::metrics::Backend;
+use crate::position::Position;
 use crate::reason::Reason;
 
 /// How often a consumer looks whether it is still held.
@@ -123,21 +124,22 @@ impl Markers {
     }
 
     /// Notes that `token` is awaited, before it is written.
-    pub(crate) fn expect(&self, token: &str) -> oneshot::Receiver<()> {
+    pub(crate) fn expect(&self, token: &str) -> oneshot::Receiver<Position> {
         let (arrived, arrival) = oneshot::channel();
         lock(&self.awaited).insert(token.into(), arrived);
         arrival
     }
 
-    /// True when the token arrives within `wait`.
+    /// Where the row was in the binlog, once the token has arrived; none when it does not within
+    /// `wait`.
     pub(crate) async fn arrival(
         &self,
         token: &str,
-        arrival: oneshot::Receiver<()>,
+        arrival: oneshot::Receiver<Position>,
         wait: Duration,
-    ) -> bool {
-        let arrived = matches!(timeout(wait, arrival).await, Ok(Ok(())));
-        if !arrived {
+    ) -> Option<Position> {
+        let arrived = timeout(wait, arrival).await.ok().and_then(Result::ok);
+        if arrived.is_none() {
             lock(&self.awaited).remove(token);
             // The connector is to be doubted first, but the next try has a new reader too.
             let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +162,7 @@ fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
     tokio::spawn(async move {
         while let Some(reader) = held.upgrade() {
             match timeout(HELD, reader.consumer.recv()).await {
-                Ok(Ok(message)) => arrived(&awaited, message.payload()),
+                Ok(Ok(message)) => arrived(&awaited, &message),
                 // Brokers that are gone, a topic that is: whoever awaits a marker times out.
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the marker consumer reported an error");
@@ -175,17 +177,34 @@ fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
     Ok(reader)
 }
 
-type Awaited = Mutex<HashMap<String, oneshot::Sender<()>>>;
+type Awaited = Mutex<HashMap<String, oneshot::Sender<Position>>>;
 
-fn lock(awaited: &Awaited) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
+fn lock(
+    awaited: &Awaited,
+) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Position>>> {
     // The map is whole whenever the lock is free.
     awaited.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn arrived(awaited: &Awaited, payload: Option<&[u8]>) {
-    let row = payload.and_then(|json| serde_json::from_slice::<MarkerRow>(json).ok());
-    if let Some(waiter) = row.and_then(|row| lock(awaited).remove(&row.token)) {
+fn arrived(awaited: &Awaited, message: &BorrowedMessage<'_>) {
+    let json = message.payload();
+    let row = json.and_then(|json| serde_json::from_slice::<MarkerRow>(json).ok());
+    // Every record of a connector as planned has its position.
+    let Some((row, position)) = row.zip(position(message)) else {
+        return;
+    };
+    if let Some(waiter) = lock(awaited).remove(&row.token) {
         // A waiter that gave up is nobody's loss.
-        let _ = waiter.send(());
+        let _ = waiter.send(position);
     }
+}
+
+/// Where Debezium read the row.
+fn position(message: &BorrowedMessage<'_>) -> Option<Position> {
+    let headers = message.headers()?;
+    let text = |name: &str| {
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()
+    };
+    Position::new(text("__source_file")?, text("__source_pos")?.parse().ok()?)
 }

@@ -48,5 +48,10 @@ pub(super) async fn ensure<K: Reconciled>(
 
 /// Lets a deleted object go.
 pub(super) async fn remove<K: Reconciled>(object: &K, ctx: &Context) -> Result<(), Failed> {
-    ensure(object, ctx, false).await
+    // As it is now: its status may have been written while its data was deleted.
+    let found = api(object, ctx).get_opt(&object.name_any()).await;
+    match found.map_err(|error| api_server("look up the object", &error))? {
+        Some(latest) if latest.uid() == object.uid() => ensure(&latest, ctx, false).await,
+        _ => Ok(()),
+    }
 }

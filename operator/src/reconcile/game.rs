@@ -1,7 +1,5 @@
 //! A Game: topic, table, connector, marker, route; and back in the order that loses nothing.
 
-use std::time::Instant;
-
 use crds::{Condition, ConditionType, ConnectorMode, Game, GameStatus};
 use kube::ResourceExt;
 
@@ -139,13 +137,12 @@ impl Reconciled for Game {
         let table = server(ctx, plan)?.delete_table(&plan.table).await;
         table.at(ConditionType::TableReady)?;
         if plan.mode == ConnectorMode::Shared {
-            // A record that is still on its way would find no topic and stop every game of the
-            // connector. Once a marker has passed, nothing of this table is behind it.
-            let dropped = Instant::now();
+            // A row that is still on its way would find no topic and stop every game of the
+            // connector, or reach the topic of the next game of this name.
             let ensured = ctx.capture.ensure_capture(&plan.connector).await;
             ensured.at(ConditionType::ConnectorReady)?;
-            let passed = ctx.capture.prove(&plan.connector, dropped).await;
-            passed.at(ConditionType::ConnectorReady)?;
+            let settled = ctx.capture.settle(&plan.connector).await;
+            settled.at(ConditionType::ConnectorReady)?;
         }
         let topic = ctx.topics.delete_planned(&plan.topic).await;
         topic.at(ConditionType::TopicReady)

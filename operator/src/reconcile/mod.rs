@@ -39,7 +39,8 @@ const FIELD_MANAGER: &str = "gamecast-operator";
 /// The wait for what needs a moment.
 const SOON: Duration = Duration::from_millis(500);
 
-/// An object that takes longer than this the first time says that it is being set up.
+/// An object that takes longer than this the first time says that it is being set up, and one that
+/// takes longer to delete says that.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// What Games and Feeds have in common.
@@ -197,7 +198,7 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
     let result = if object.status().is_some() {
         work.await
     } else {
-        with_early_status(object, ctx, uid, work).await
+        with_early_status(object, ctx, uid, &Report::new(K::STEPS), work).await
     };
     if let Err(failed) = &result {
         report.failed(failed);
@@ -211,11 +212,12 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
     result.and(written)
 }
 
-/// Says that an object is being set up when that takes a while.
+/// Writes the status `early` when the work takes a while.
 async fn with_early_status<K: Reconciled>(
     object: &K,
     ctx: &Context,
     uid: &str,
+    early: &Report,
     work: impl Future<Output = Result<(), Failed>>,
 ) -> Result<(), Failed> {
     tokio::pin!(work);
@@ -223,7 +225,7 @@ async fn with_early_status<K: Reconciled>(
         result = &mut work => return result,
         () = tokio::time::sleep(EARLY) => {}
     }
-    let early = write_status(object, ctx, uid, object.made(), &Report::new(K::STEPS)).await;
+    let early = write_status(object, ctx, uid, object.made(), early).await;
     // What could not be written now is tried again with the result.
     work.await.and(early)
 }
@@ -257,7 +259,10 @@ async fn delete<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(
         }
         object.delete(ctx, &plan).await
     };
-    match work.await {
+    let mut report = Report::new(K::STEPS);
+    let deleting = "its data is being deleted; rows on their way to Kafka are waited for";
+    report.failed(&whole(Failure::new(Reason::Deleting, deleting)));
+    match with_early_status(object, ctx, uid, &report, work).await {
         Ok(()) => finalizer::remove(object, ctx).await,
         Err(failed) => {
             let mut report = Report::new(K::STEPS);
