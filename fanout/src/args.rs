@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::server::{AllowOrigin, Limits, Settings};
+use crate::server::{AllowOrigin, EventStreams, Limits, Settings};
 
-/// Streams Kafka topics to browsers over WebSocket: JSON frames at /ws, MQTT at /mqtt.
+/// Streams Kafka topics to browsers: JSON over WebSocket at /ws, MQTT over WebSocket at /mqtt,
+/// Server-Sent Events at /events.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about)]
 pub struct Args {
@@ -74,6 +75,20 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_SUBSCRIBE_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub subscribe_timeout: Duration,
 
+    /// How long a client may give no sign of life. A WebSocket's client is sent a ping after half of
+    /// it; an event stream's reader has to take what it is sent.
+    #[arg(long, env = "GAMECAST_FANOUT_IDLE_TIMEOUT", default_value = "90s", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Duration,
+
+    /// How often a comment keeps a quiet event stream open.
+    #[arg(long, env = "GAMECAST_FANOUT_EVENTS_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub events_heartbeat: Duration,
+
+    /// How long a browser waits before it connects to /events again: a random time between this
+    /// and twice this.
+    #[arg(long, env = "GAMECAST_FANOUT_EVENTS_RETRY", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub events_retry: Duration,
+
     /// How long a Kafka topic stays consumed after its last subscriber left.
     #[arg(long, env = "GAMECAST_FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub topic_grace: Duration,
@@ -107,6 +122,11 @@ impl Args {
                 subscriptions: self.max_subscriptions,
                 handshake: self.handshake_timeout,
                 subscribe: self.subscribe_timeout,
+                idle: self.idle_timeout,
+            },
+            events: EventStreams {
+                heartbeat: self.events_heartbeat,
+                retry: self.events_retry,
             },
         }
     }

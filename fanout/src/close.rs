@@ -89,6 +89,22 @@ pub const KEEP_ALIVE: Close = Close {
     mqtt: 0x8D,
 };
 
+/// No sign of life for `--idle-timeout`: no answer to a ping, or nothing read of an event stream.
+pub const IDLE: Close = Close {
+    code: 4004,
+    name: "idle",
+    reason: "no sign of life",
+    mqtt: 0x8D,
+};
+
+/// An event stream of topics that this server has no room for.
+pub const QUOTA: Close = Close {
+    code: 4007,
+    name: "quota",
+    reason: "the server cannot serve so many topics",
+    mqtt: 0x97,
+};
+
 /// Bytes that are no MQTT packet.
 pub const MQTT_MALFORMED: Close = Close {
     code: 4010,

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! * [`server`]: workers, one thread each, that own connections; their protocols are
-//!   `http` (the upgrade), `websocket` (frames) and `protocol` (JSON, MQTT), all without sockets.
+//!   `http` (the request), `websocket` and `sse` (frames) and `protocol` (JSON, MQTT), all without
+//!   sockets.
 //! * [`hub`]: what a worker knows: subscriptions and last values. Knows neither sockets nor Kafka.
 //! * `kafka`: which topics are consumed, and how; `record` is what becomes of a record.
 //! * [`close`]: every reason to end a connection, with its number.
@@ -28,6 +29,7 @@ mod record;
 mod routes;
 mod run;
 pub mod server;
+mod sse;
 mod topics;
 mod websocket;
 mod wire;

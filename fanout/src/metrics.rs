@@ -9,7 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::close::Close;
 
-/// `json` or `mqtt`.
+/// `json`, `mqtt` or `sse`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Protocol {
     pub protocol: &'static str,
@@ -88,12 +88,12 @@ impl Metrics {
         );
         registry.register(
             "connections_opened",
-            "WebSocket upgrades",
+            "WebSocket upgrades and event streams",
             self.opened.clone(),
         );
         registry.register(
             "connections_refused",
-            "Requests that were no upgrade, by reason",
+            "Requests that opened no connection, by reason",
             self.refused.clone(),
         );
         registry.register(

@@ -3,13 +3,15 @@
 //! ```text
 //!   WebSocket message --> Session::receive --> [Action]  Send, Subscribe, Unsubscribe, Close
 //!                           |
-//!                           +-- Json   one command per text frame
-//!                           +-- Mqtt   a stream of packets, 3.1.1 or 5.0
+//!                           +-- Json    one command per text frame
+//!                           +-- Mqtt    a stream of packets, 3.1.1 or 5.0
+//!                           +-- Events  nothing: an EventSource only reads
 //! ```
 //!
 //! A [`Subscribe`] may have to wait until its topics are live. Whoever carries it out hands it back
 //! to [`Session::settle`], which answers it, and goes on with [`Session::proceed`].
 
+pub(crate) mod events;
 pub(crate) mod json;
 pub(crate) mod mqtt;
 
@@ -57,6 +59,7 @@ enum Answer {
 pub(crate) enum Session {
     Json(json::Json),
     Mqtt(mqtt::Mqtt),
+    Events(events::Events),
 }
 
 impl Session {
@@ -65,6 +68,7 @@ impl Session {
         match self {
             Self::Json(session) => session.receive(message, actions),
             Self::Mqtt(session) => session.receive(message, actions),
+            Self::Events(_) => {}
         }
     }
 
@@ -79,13 +83,14 @@ impl Session {
         match self {
             Self::Json(session) => session.settle(request, refused, actions),
             Self::Mqtt(session) => session.settle(request, refused, actions),
+            Self::Events(_) => events::settle(request, refused, actions),
         }
     }
 
     /// Goes on behind a [`Subscribe`] with what the same message of the client held.
     pub(crate) fn proceed(&mut self, actions: &mut Vec<Action>) {
         match self {
-            Self::Json(_) => {}
+            Self::Json(_) | Self::Events(_) => {}
             Self::Mqtt(session) => session.proceed(actions),
         }
     }
@@ -93,8 +98,8 @@ impl Session {
     /// The frames in which this protocol's messages travel.
     pub(crate) fn opcode(&self) -> Opcode {
         match self {
-            Self::Json(_) => Opcode::Text,
             Self::Mqtt(_) => Opcode::Binary,
+            Self::Json(_) | Self::Events(_) => Opcode::Text,
         }
     }
 
@@ -102,6 +107,7 @@ impl Session {
     pub(crate) fn wire(&self) -> Option<Wire> {
         match self {
             Self::Json(session) => Some(session.wire()),
+            Self::Events(_) => Some(Wire::Sse),
             Self::Mqtt(session) => session.wire(),
         }
     }
@@ -109,7 +115,7 @@ impl Session {
     /// What the protocol says before the WebSocket is closed.
     pub(crate) fn farewell(&self, close: Close) -> Option<Bytes> {
         match self {
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Events(_) => None,
             Self::Mqtt(session) => session.farewell(close),
         }
     }
@@ -117,7 +123,7 @@ impl Session {
     /// How long the client may be silent, and what it is told when it is silent longer.
     pub(crate) fn patience(&self) -> Option<(Duration, Close)> {
         match self {
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Events(_) => None,
             Self::Mqtt(session) => session.patience(),
         }
     }
@@ -127,6 +133,7 @@ impl Session {
         match self {
             Self::Json(session) => session.filters.0.len(),
             Self::Mqtt(session) => session.filters.0.len(),
+            Self::Events(session) => session.filters.0.len(),
         }
     }
 
@@ -135,6 +142,7 @@ impl Session {
         let filters = match self {
             Self::Json(session) => session.filters,
             Self::Mqtt(session) => session.filters,
+            Self::Events(session) => session.filters,
         };
         filters.0.into_iter()
     }

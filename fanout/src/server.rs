@@ -9,9 +9,11 @@
 
 mod client;
 mod connection;
+mod framing;
 mod goodbye;
 mod holders;
 mod open;
+mod pulse;
 mod subscribing;
 mod worker;
 
@@ -47,6 +49,25 @@ pub struct Limits {
     pub handshake: Duration,
     /// Time that a SUBSCRIBE waits for its topics to be live before it has effect anyway.
     pub subscribe: Duration,
+    /// Time without a sign of life.
+    pub idle: Duration,
+}
+
+/// What event streams are sent beside their events.
+#[derive(Debug, Clone)]
+pub struct EventStreams {
+    /// Time between comments that keep a quiet stream open.
+    pub heartbeat: Duration,
+    /// Least time that a reader is to wait before it connects again.
+    pub retry: Duration,
+}
+
+impl EventStreams {
+    /// A pause for one reader, up to twice the least, so that those who lost their server
+    /// together do not come back together.
+    fn pause(&self) -> Duration {
+        self.retry.mul_f64(rand::random_range(1.0..2.0))
+    }
 }
 
 /// How clients are served.
@@ -57,6 +78,7 @@ pub struct Settings {
     /// Origins whose pages may connect, beside the server's own.
     pub origins: Vec<AllowOrigin>,
     pub limits: Limits,
+    pub events: EventStreams,
 }
 
 /// Where a worker's events go in.

@@ -13,6 +13,7 @@ pub(crate) enum Opcode {
     Text = 0x1,
     Binary = 0x2,
     Close = 0x8,
+    Ping = 0x9,
 }
 
 /// The header of a frame that holds a whole message of `length` bytes, and the header's length.
@@ -62,6 +63,11 @@ pub(crate) fn close(close: Close) -> Bytes {
         Opcode::Close,
         &[&close.code.to_be_bytes(), close.reason.as_bytes()],
     )
+}
+
+/// A Ping frame without a payload.
+pub(crate) fn ping() -> Bytes {
+    Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0])
 }
 
 #[cfg(test)]

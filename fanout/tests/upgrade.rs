@@ -31,6 +31,9 @@ async fn what_is_no_upgrade_is_told_why() {
     let harness = Harness::start(settings()).await;
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n".to_string(), "404"),
+        ("GET /ws HTTP/1.0\r\n\r\n".into(), "505"),
+        ("GET /events?topic=a%23 HTTP/1.1\r\n\r\n".into(), "400"),
+        ("PUT /events HTTP/1.1\r\n\r\n".into(), "405"),
         ("GET /ws HTTP/1.1\r\nHost: x\r\n\r\n".into(), "426"),
         ("GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n".into(), "426"),
         (format!("GET /mqtt HTTP/1.1\r\n{UPGRADE}\r\n"), "400"),

@@ -8,6 +8,7 @@ use super::Delivery;
 use super::message::Message;
 use super::origin::PartitionName;
 use crate::outbox::Outbox;
+use crate::sse;
 use crate::wire::{self, Opcode};
 
 /// How a client wants messages written.
@@ -27,6 +28,8 @@ pub enum Wire {
         /// With the user property `position` where there is one.
         positions: bool,
     },
+    /// An event in a chunk, with the data `{"topic":…,"payload":…}`.
+    Sse,
 }
 
 /// What a JSON message begins with when it is a last value.
@@ -53,6 +56,7 @@ pub(super) struct Frames {
     mqtt5: OnceLock<Bytes>,
     /// Up to the payload.
     mqtt5_position: OnceLock<Bytes>,
+    sse: OnceLock<Bytes>,
 }
 
 impl Message {
@@ -76,7 +80,23 @@ impl Message {
                 let position = positions && delivery.position;
                 self.write_mqtt5(max_packet as usize, delivery, position, outbox)
             }
+            Wire::Sse => {
+                let event = self.frames.sse.get_or_init(|| self.encode_sse());
+                if delivery.retain {
+                    let (begin, rest) = sse::retained(event);
+                    outbox.push(begin);
+                    outbox.append(rest);
+                } else {
+                    outbox.push(event.clone());
+                }
+                true
+            }
         }
+    }
+
+    fn encode_sse(&self) -> Bytes {
+        let topic = serde_json::Value::from(&**self.topic()).to_string();
+        sse::event(&topic, self.payload())
     }
 
     fn write_json(&self, retain: bool, position: bool, outbox: &mut Outbox) {

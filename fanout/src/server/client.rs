@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::close::{self, Close};
 use crate::hub::{Delivery, Message, Wire};
 use crate::outbox::Outbox;
-use crate::wire::{self, Opcode};
+use crate::wire::Opcode;
 
 /// Chunks that one system call writes.
 const SLICES: usize = 64;
@@ -29,6 +29,8 @@ pub(super) struct Client {
     blocked: bool,
     /// The socket is broken.
     broken: bool,
+    /// The full socket has taken something.
+    moved: bool,
     closing: Option<Close>,
     /// Wakes the task that reads from this client.
     wake: Rc<Notify>,
@@ -43,6 +45,7 @@ impl Client {
             dirty: false,
             blocked: false,
             broken: false,
+            moved: false,
             closing: None,
             wake,
         }
@@ -79,6 +82,12 @@ impl Client {
         self.broken
     }
 
+    /// True when the socket was full and has taken something since this was asked last: the client
+    /// reads.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Returns true when the client was not dirty.
     pub(super) fn mark_dirty(&mut self) -> bool {
         !std::mem::replace(&mut self.dirty, true)
@@ -107,14 +116,6 @@ impl Client {
         self.outbox.append(payload);
     }
 
-    /// Queues the goodbye: the protocol's own, then WebSocket's.
-    pub(super) fn push_goodbye(&mut self, farewell: Option<Bytes>, close: Close) {
-        if let Some(farewell) = farewell {
-            self.push_message(Opcode::Binary, farewell);
-        }
-        self.outbox.push(wire::close(close));
-    }
-
     /// Decides to close. The first reason counts.
     pub(super) fn close(&mut self, close: Close) {
         if self.closing.is_none() {
@@ -137,6 +138,7 @@ impl Client {
             match self.socket.try_write_vectored(&slices[..filled]) {
                 Ok(count) if count > 0 => {
                     self.outbox.advance(count);
+                    self.moved |= was_blocked;
                     sent += count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -11,31 +11,37 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
+use super::framing::Framing;
+use super::pulse::{Beat, Pulse};
 use super::subscribing::Pending;
 use super::worker::Shared;
-use crate::close::Close;
+use crate::close::{self, Close};
 use crate::http::Endpoint;
 use crate::hub::ClientId;
 use crate::metrics::Protocol;
+use crate::protocol::events::Events;
 use crate::protocol::json::Json;
 use crate::protocol::mqtt::{Mqtt, MqttLimits};
 use crate::protocol::{Action, Session};
+use crate::sse;
 use crate::websocket::{Incoming, WebSocket};
+use crate::wire;
 
 /// Most bytes that are taken from a socket at once.
 pub(super) const READ_BYTES: usize = 16 * 1024;
 
-/// An upgraded connection.
+/// An open connection.
 pub(super) struct Connection {
     pub(super) state: Shared,
     pub(super) id: ClientId,
     pub(super) socket: Rc<TcpStream>,
     wake: Rc<Notify>,
-    pub(super) websocket: WebSocket,
+    pub(super) framing: Framing,
     pub(super) session: Session,
     pub(super) protocol: Protocol,
     /// When the client last said something that its protocol counts.
     heard: Instant,
+    pulse: Pulse,
     pub(super) filters: usize,
     /// A SUBSCRIBE that cannot have effect yet.
     pub(super) pending: Option<Box<Pending>>,
@@ -46,20 +52,37 @@ impl Connection {
         let socket = Rc::new(socket);
         let wake = Rc::new(Notify::new());
         let mut actions = Vec::new();
-        let (id, limits, protocol) = {
+        let (id, limits, events, protocol) = {
             let state = &mut *state.borrow_mut();
-            let client = Client::new(socket.clone(), wake.clone());
+            let settings = &state.context.settings;
+            let (limits, events) = (settings.limits.clone(), settings.events.clone());
+            let mut client = Client::new(socket.clone(), wake.clone());
+            if let Endpoint::Events(_) = endpoint {
+                client.push(sse::retry(events.pause()));
+            }
             let id = state.clients.insert(client) as ClientId;
             let protocol = Protocol {
                 protocol: match &endpoint {
                     Endpoint::Json(_) => "json",
                     Endpoint::Mqtt => "mqtt",
+                    Endpoint::Events(_) => "sse",
                 },
             };
             let metrics = &state.context.metrics;
             metrics.connections.get_or_create(&protocol).inc();
             metrics.opened.get_or_create(&protocol).inc();
-            (id, state.context.settings.limits.clone(), protocol)
+            (id, limits, events, protocol)
+        };
+        let now = Instant::now();
+        let (framing, pulse) = match endpoint {
+            Endpoint::Events(_) => (
+                Framing::Events,
+                Pulse::comment(events.heartbeat, limits.idle, now),
+            ),
+            Endpoint::Json(_) | Endpoint::Mqtt => (
+                Framing::WebSocket(WebSocket::new(limits.message_bytes)),
+                Pulse::ping(limits.idle, now),
+            ),
         };
         let session = match endpoint {
             Endpoint::Json(filters) => {
@@ -70,16 +93,18 @@ impl Connection {
                 packet: limits.message_bytes,
                 handshake: limits.handshake,
             })),
+            Endpoint::Events(filters) => Session::Events(Events::open(filters, &mut actions)),
         };
         let mut connection = Self {
             state,
             id,
             socket,
             wake,
-            websocket: WebSocket::new(limits.message_bytes),
+            framing,
             session,
             protocol,
-            heard: Instant::now(),
+            heard: now,
+            pulse,
             filters: 0,
             pending: None,
         };
@@ -108,23 +133,7 @@ impl Connection {
             }
             client.is_blocked()
         };
-        let alarm = match &self.pending {
-            // A client that waits for its answer may be silent.
-            Some(pending) => Some((pending.deadline, None)),
-            None => {
-                let patience = self.session.patience();
-                patience.map(|(limit, close)| (self.heard + limit, Some(close)))
-            }
-        };
-        let alarm = async {
-            match alarm {
-                Some((time, close)) => {
-                    sleep_until(time).await;
-                    close
-                }
-                None => pending().await,
-            }
-        };
+        let (alarm, due) = self.alarm();
         let reads = self.reads();
         let ready = async {
             let io = match (reads, blocked) {
@@ -154,11 +163,30 @@ impl Connection {
                 self.state.borrow_mut().flush(self.id);
                 None
             }
-            close = alarm => {
-                self.advance();
-                close.map(Ended::Closed)
+            () = sleep_until(alarm) => {
+                match due {
+                    Due::Subscribe => self.advance(),
+                    Due::Close(close) => return Some(Ended::Closed(close)),
+                    Due::Beat => return self.beat(alarm),
+                }
+                None
             }
         }
+    }
+
+    /// When something is due though nothing happens, and what.
+    fn alarm(&self) -> (Instant, Due) {
+        let beat = self.pulse.next();
+        let other = match &self.pending {
+            // A client that waits for its answer may be silent.
+            Some(pending) => Some((pending.deadline, Due::Subscribe)),
+            None => {
+                let patience = self.session.patience();
+                patience.map(|(limit, close)| (self.heard + limit, Due::Close(close)))
+            }
+        };
+        let other = other.filter(|(time, _)| *time <= beat);
+        other.unwrap_or((beat, Due::Beat))
     }
 
     /// False while too much of the client waits behind a SUBSCRIBE.
@@ -168,11 +196,33 @@ impl Connection {
         pending.is_none_or(|pending| !pending.is_full(limit))
     }
 
+    /// Gives the client its sign of life, or up.
+    fn beat(&mut self, now: Instant) -> Option<Ended> {
+        let state = &mut *self.state.borrow_mut();
+        let client = &mut state.clients[self.id as usize];
+        let (moved, full) = (client.take_moved(), client.is_blocked());
+        match self.pulse.beat(moved, full, now) {
+            Beat::Nothing => return None,
+            Beat::Ping => client.push(wire::ping()),
+            Beat::Comment => client.push(sse::heartbeat()),
+            Beat::GiveUp => return Some(Ended::Closed(close::IDLE)),
+        }
+        state.flush(self.id);
+        None
+    }
+
     fn read(&mut self) -> Option<Ended> {
         let mut scratch = std::mem::take(&mut self.state.borrow_mut().scratch);
         let ended = match self.socket.try_read(&mut scratch) {
-            Ok(0) => Some(Ended::Lost),
-            Ok(count) => self.take_in(&scratch[..count]),
+            Ok(0) => match self.framing {
+                Framing::WebSocket(_) => Some(Ended::Lost),
+                // There is no other way to leave.
+                Framing::Events => Some(Ended::ByPeer),
+            },
+            Ok(count) => {
+                self.pulse.heard(Instant::now());
+                self.take_in(&scratch[..count])
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(_) => Some(Ended::Lost),
         };
@@ -185,7 +235,7 @@ impl Connection {
         let mut replies = Vec::new();
         let mut actions = Vec::new();
         let ended = loop {
-            let message = match self.websocket.receive(&mut bytes, &mut replies) {
+            let message = match self.framing.receive(&mut bytes, &mut replies) {
                 Ok(message) => message,
                 Err(close) => break Some(Ended::Closed(close)),
             };
@@ -261,6 +311,14 @@ impl Connection {
         let client = &self.state.borrow().clients[self.id as usize];
         client.closing().is_some()
     }
+}
+
+/// What is due at a time.
+enum Due {
+    /// A SUBSCRIBE has effect, though its topics are not live.
+    Subscribe,
+    Close(Close),
+    Beat,
 }
 
 /// How a conversation ends.

@@ -1,11 +1,14 @@
 //! The end of a connection: what still waits is written, then the goodbye.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Ended};
+use super::framing::Framing;
 use crate::close::{self, Close};
 use crate::websocket::Incoming;
 
@@ -21,7 +24,7 @@ impl Connection {
         if let Some(Ended::Closed(close)) = ended {
             let farewell = self.session.farewell(close);
             let client = &mut self.state.borrow_mut().clients[self.id as usize];
-            client.push_goodbye(farewell, close);
+            client.push(self.framing.goodbye(farewell, close));
         }
         let close = match ended {
             Some(Ended::Closed(close)) => close,
@@ -32,6 +35,10 @@ impl Connection {
             // A client that does not take its goodbye goes without.
             let _ = timeout(GOODBYE, self.drain()).await;
             if !matches!(ended, Some(Ended::ByPeer)) {
+                if let Framing::Events = self.framing {
+                    // The reader waits for the end of the stream, and says none.
+                    let _ = SockRef::from(&*self.socket).shutdown(Shutdown::Write);
+                }
                 let _ = timeout(LINGER, self.await_end()).await;
             }
         }
@@ -69,7 +76,7 @@ impl Connection {
             Ok(_) | Err(_) => return true,
         };
         loop {
-            match self.websocket.receive(&mut bytes, &mut Vec::new()) {
+            match self.framing.receive(&mut bytes, &mut Vec::new()) {
                 Ok(Some(Incoming::Closed)) | Err(_) => return true,
                 Ok(Some(_)) => {}
                 Ok(None) => return false,

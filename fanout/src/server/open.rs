@@ -3,21 +3,22 @@
 use std::io;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::worker::Shared;
-use crate::http::{self, Endpoint, MAX_HEAD, Refusal, Upgrade};
+use crate::http::{self, Answer, MAX_HEAD, Opening};
 use crate::metrics::Reason;
 
 /// How long a client that is refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A request that came to no upgrade.
-enum NoUpgrade {
-    Refused(Refusal),
+/// Why nothing was opened.
+enum Unopened {
+    Answered(Answer),
     Lost,
     Timeout,
     Shutdown,
@@ -32,55 +33,63 @@ pub(super) async fn serve(state: Shared, socket: std::net::TcpStream) {
     let _ = socket.set_nodelay(true);
     let (limit, shutdown) = {
         let context = &state.borrow().context;
-        (context.settings.limits.handshake, context.shutdown.clone())
+        let limits = &context.settings.limits;
+        // A client that has vanished acknowledges nothing, which tells where it need not speak.
+        // Twice, so that those who can be told are told first.
+        let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(limits.idle * 2));
+        (limits.handshake, context.shutdown.clone())
     };
     let opened = tokio::select! {
         opened = timeout(limit, open(&state, &mut socket)) => {
-            opened.unwrap_or(Err(NoUpgrade::Timeout))
+            opened.unwrap_or(Err(Unopened::Timeout))
         }
-        () = shutdown.cancelled() => Err(NoUpgrade::Shutdown),
+        () = shutdown.cancelled() => Err(Unopened::Shutdown),
     };
     match opened {
-        Ok((endpoint, rest)) => Connection::new(state, socket, endpoint).run(rest).await,
+        Ok((opening, rest)) => {
+            let connection = Connection::new(state, socket, opening.endpoint);
+            connection.run(rest).await;
+        }
         // Boxed, so that connections that are served need not have room for it.
         Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
     }
 }
 
-/// Reads the request and completes the upgrade. Returns what was sent behind the request.
-async fn open(state: &Shared, socket: &mut TcpStream) -> Result<(Endpoint, Vec<u8>), NoUpgrade> {
+/// Reads the request and begins the response. Returns what was sent behind the request.
+async fn open(state: &Shared, socket: &mut TcpStream) -> Result<(Opening, Vec<u8>), Unopened> {
     let mut bytes = Vec::with_capacity(1024);
     let end = loop {
         match socket.read_buf(&mut bytes).await {
             Ok(count) if count > 0 => {}
-            _ => return Err(NoUpgrade::Lost),
+            _ => return Err(Unopened::Lost),
         }
         match http::head_end(&bytes) {
             Some(end) if end <= MAX_HEAD => break end,
             None if bytes.len() <= MAX_HEAD => {}
-            _ => return Err(NoUpgrade::Refused(Refusal::TooLarge)),
+            _ => return Err(Unopened::Answered(http::too_large())),
         }
     };
-    let upgrade = {
+    let mut opening = {
         let settings = &state.borrow().context.settings;
         let max_filters = settings.limits.subscriptions;
-        http::upgrade(&bytes[..end], &settings.origins, max_filters)
+        let opening = http::open(&bytes[..end], &settings.origins, max_filters);
+        opening.map_err(Unopened::Answered)?
     };
-    let Upgrade { endpoint, response } = upgrade.map_err(NoUpgrade::Refused)?;
+    let response = std::mem::take(&mut opening.response);
     match socket.write_all(&response).await {
-        Ok(()) => Ok((endpoint, bytes.split_off(end))),
-        Err(_) => Err(NoUpgrade::Lost),
+        Ok(()) => Ok((opening, bytes.split_off(end))),
+        Err(_) => Err(Unopened::Lost),
     }
 }
 
-async fn refuse(state: &Shared, mut socket: TcpStream, reason: NoUpgrade) {
-    let (reason, response) = match &reason {
-        NoUpgrade::Refused(refusal) => (refusal.name(), refusal.response()),
-        NoUpgrade::Lost => ("lost", String::new()),
-        NoUpgrade::Timeout => ("timeout", String::new()),
-        NoUpgrade::Shutdown => ("shutdown", String::new()),
+async fn refuse(state: &Shared, mut socket: TcpStream, reason: Unopened) {
+    let Answer { name, response } = match reason {
+        Unopened::Answered(answer) => answer,
+        Unopened::Lost => Answer::silent("lost"),
+        Unopened::Timeout => Answer::silent("timeout"),
+        Unopened::Shutdown => Answer::silent("shutdown"),
     };
-    let label = Reason { reason };
+    let label = Reason { reason: name };
     state
         .borrow()
         .context

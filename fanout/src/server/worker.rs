@@ -53,6 +53,7 @@ pub(super) struct State {
 struct Tally {
     json: u64,
     mqtt: u64,
+    sse: u64,
     oversized: u64,
     sent_bytes: u64,
 }
@@ -228,7 +229,11 @@ impl State {
     pub(super) fn report(&mut self) {
         let tally = std::mem::take(&mut self.tally);
         let metrics = &self.context.metrics;
-        for (protocol, count) in [("json", tally.json), ("mqtt", tally.mqtt)] {
+        for (protocol, count) in [
+            ("json", tally.json),
+            ("mqtt", tally.mqtt),
+            ("sse", tally.sse),
+        ] {
             if count > 0 {
                 let counter = metrics.delivered.get_or_create(&Protocol { protocol });
                 counter.inc_by(count);
@@ -242,12 +247,12 @@ impl State {
 impl Tally {
     /// Puts a message into the client's outbox.
     fn deliver(&mut self, client: &mut Client, message: &Message, delivery: Delivery<'_>) {
-        if !client.deliver(message, delivery) {
-            self.oversized += 1;
-        } else if matches!(client.wire(), Some(Wire::Json { .. })) {
-            self.json += 1;
-        } else {
-            self.mqtt += 1;
-        }
+        let count = match client.wire() {
+            _ if !client.deliver(message, delivery) => &mut self.oversized,
+            Some(Wire::Json { .. }) => &mut self.json,
+            Some(Wire::Sse) => &mut self.sse,
+            _ => &mut self.mqtt,
+        };
+        *count += 1;
     }
 }

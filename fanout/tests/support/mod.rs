@@ -3,6 +3,8 @@
 // Each test file uses its own part of this; what panics here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod events;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanout::hub::{Event, Interest, Message, Origin, RouteId};
 use fanout::metrics::Metrics;
-use fanout::server::{Feed, Limits, Server, Settings};
+use fanout::server::{EventStreams, Feed, Limits, Server, Settings};
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
 use serde_json::Value;
@@ -51,6 +53,11 @@ pub(crate) fn settings() -> Settings {
             handshake: Duration::from_millis(500),
             // Longer than any test waits.
             subscribe: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        },
+        events: EventStreams {
+            heartbeat: Duration::from_secs(60),
+            retry: Duration::from_secs(2),
         },
     }
 }

@@ -1,0 +1,66 @@
+//! `GET /events`: a stream of Server-Sent Events, which begins with the response's head.
+
+use http::{HeaderMap, Method, Request};
+
+use super::origin::{self, AllowOrigin};
+use super::refusal::{Answer, Refusal};
+use super::{Endpoint, Opening, query};
+
+/// What is served here.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+pub(super) fn open(
+    request: &Request<()>,
+    origins: &[AllowOrigin],
+    max_filters: usize,
+) -> Result<Opening, Answer> {
+    let cors = cors(request.headers(), origins).map_err(|refusal| refusal.answer(""))?;
+    let filters = || {
+        let filters = query::each_topic(request.uri().query(), max_filters);
+        filters.map_err(|refusal| refusal.answer(&cors))
+    };
+    match *request.method() {
+        Method::GET => Ok(Opening {
+            endpoint: Endpoint::Events(filters()?),
+            response: head(&cors).into(),
+        }),
+        Method::HEAD => filters().and_then(|_| {
+            Err(Answer {
+                name: "head",
+                response: head(&cors),
+            })
+        }),
+        // EventSource never asks first. Programs that use fetch() to send a Last-Event-ID do.
+        Method::OPTIONS => Err(Answer {
+            name: "preflight",
+            response: format!(
+                "HTTP/1.1 204 No Content\r\nAllow: {METHODS}\r\n{cors}\
+                 Access-Control-Allow-Methods: GET, HEAD\r\n\
+                 Access-Control-Allow-Headers: Cache-Control, Last-Event-ID\r\n\
+                 Access-Control-Max-Age: 86400\r\nConnection: close\r\n\r\n"
+            ),
+        }),
+        _ => Err(Refusal::Method(METHODS).answer(&cors)),
+    }
+}
+
+/// The head of a stream that lasts. `X-Accel-Buffering` is what nginx asks for to pass each event
+/// on at once.
+fn head(cors: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+         X-Accel-Buffering: no\r\n{cors}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+}
+
+/// The lines by which a browser lets a page of another origin read the response. They name the
+/// one origin that asks, because `*` would tell every page that it may read what an error says.
+fn cors(headers: &HeaderMap, origins: &[AllowOrigin]) -> Result<String, Refusal> {
+    let Some(origin) = origin::check(headers, origins)? else {
+        return Ok(String::new());
+    };
+    let origin = origin.to_str().map_err(|_| Refusal::Malformed)?;
+    Ok(format!(
+        "Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"
+    ))
+}
