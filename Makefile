@@ -91,6 +91,13 @@ bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) run --release --locked -p bench --bin pipeline
 
+.PHONY: bench-fanout
+bench-fanout: ## Serving clients, beside the floor, in figures; SCENARIO="hot idle" for some of it
+	$(CARGO) build --release --locked -p bench -p fanout
+	$(CARGO) run -q --locked -p devstack -- install
+	# Ten thousand topics need more heap than a small broker has.
+	_JAVA_OPTIONS=-Xmx1g target/release/serving $(SCENARIO)
+
 .PHONY: help
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

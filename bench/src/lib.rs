@@ -4,9 +4,12 @@
 //!   bin/pipeline --> delivery    COMMIT -> Kafka -> WebSocket, row by row
 //!                --> readiness   apply -> Ready, one game and many
 //!                --> stages      where the operator spent that time, from its metrics
+//!
+//!   bin/serving  --> serving     Kafka -> clients, thousands of them, beside the floor
 //! ```
 
 pub mod delivery;
 pub mod quantiles;
 pub mod readiness;
+pub mod serving;
 pub mod stages;

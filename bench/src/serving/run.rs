@@ -1,0 +1,170 @@
+//! One run: a contender under a load, and what that cost.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::broker::{Broker, PREFIX};
+use super::contender::{Contender, Place, Program, Running};
+use super::crowd::{Crowd, Group};
+use super::producer::{Plan, Produced, Producer};
+use super::record::Clock;
+use super::usage;
+use crate::quantiles::Quantiles;
+
+/// Names and values, in the order in which they are shown.
+pub type Figures = Vec<(&'static str, f64)>;
+
+/// How long records flow before they count: topics load, buffers and caches fill.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// How long the last messages may take.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a contender has to carry.
+#[derive(Debug, Clone)]
+pub struct Load {
+    pub games: u32,
+    /// All games in one Kafka topic.
+    pub shared: bool,
+    pub conflate: Option<Duration>,
+    pub groups: Vec<Group>,
+    /// Records a second, over all games.
+    pub rate: f64,
+    /// Bytes of a record.
+    pub bytes: usize,
+    pub time: Duration,
+}
+
+/// Where runs take place.
+pub struct Ground {
+    pub broker: Broker,
+    pub clock: Clock,
+    /// Of the contender; its admin port is the next.
+    pub port: u16,
+    pub logs: PathBuf,
+}
+
+/// A contender that was started, and the clients it has so far.
+pub struct Stage {
+    pub running: Running,
+    pub crowd: Crowd,
+}
+
+impl Ground {
+    /// Starts `contender` for games as in `load`.
+    ///
+    /// # Errors
+    /// When a server does not do what it should.
+    pub fn stage(&mut self, contender: &Contender, load: &Load) -> Result<Stage> {
+        let shape = self.broker.games(load.games, load.shared)?;
+        let routes = match contender.program {
+            Program::Fanout => self.broker.routes(&shape, load.games, load.conflate)?,
+            Program::Floor => String::new(),
+        };
+        // Before the contender, which inherits the limit of open files.
+        let crowd = Crowd::new(self.clock)?;
+        let running = contender.start(&Place {
+            bootstrap: self.broker.bootstrap(),
+            routes: &routes,
+            games: (PREFIX, load.games),
+            port: self.port,
+            logs: &self.logs,
+        })?;
+        Ok(Stage { running, crowd })
+    }
+
+    /// Lets records flow to `stage`, and measures.
+    ///
+    /// # Errors
+    /// When a server does not do what it should.
+    pub fn flow(&mut self, stage: &mut Stage, load: &Load) -> Result<Figures> {
+        let shape = self.broker.games(load.games, load.shared)?;
+        let numbers = self.broker.numbers(&shape, load.games).clone();
+        let plan = Plan {
+            shape: shape.clone(),
+            games: load.games,
+            rate: load.rate,
+            bytes: load.bytes,
+        };
+        let producer = Producer::start(self.broker.bootstrap(), plan, self.clock, numbers)?;
+        let (pid, broker) = (stage.running.pid(), self.broker.pid()?);
+        let Stage { crowd, .. } = stage;
+        crowd.run_for(WARM_UP)?;
+
+        let begin = (Instant::now(), usage::cpu(pid)?, usage::cpu(broker)?);
+        let from = self.clock.now();
+        let live = crowd.tally.live;
+        // What is produced from here on counts; where that ends is known later.
+        crowd.tally.window = from..u64::MAX;
+        crowd.run_for(load.time)?;
+        let seconds = begin.0.elapsed().as_secs_f64();
+        let cpu = (usage::cpu(pid)? - begin.1).as_secs_f64();
+        let broker_cpu = (usage::cpu(broker)? - begin.2).as_secs_f64();
+        let live = (crowd.tally.live - live) as f64;
+        let resident = usage::resident(pid)? as f64;
+
+        let Produced { numbers, records } = producer.stop()?;
+        *self.broker.numbers(&shape, load.games) = numbers;
+        let games: Vec<u32> = records
+            .iter()
+            .filter(|(at, _)| *at >= from)
+            .map(|l| l.1)
+            .collect();
+        let expected: usize = games
+            .iter()
+            .map(|game| subscribers(&load.groups, *game))
+            .sum();
+        let all = |tally: &super::crowd::Tally| tally.latencies.len() >= expected;
+        if load.conflate.is_none() {
+            crowd.until(Instant::now() + DRAIN, all)?;
+        } else {
+            crowd.run_for(Duration::from_secs(1))?;
+        }
+        let tally = &crowd.tally;
+        let lost = expected.saturating_sub(tally.latencies.len()) as f64;
+        let latencies = tally
+            .latencies
+            .iter()
+            .map(|micros| f64::from(*micros) / 1e3);
+        let latencies = Quantiles::of_millis(latencies.collect());
+        let mut figures = vec![
+            ("CPU-us/delivery", cpu * 1e6 / live),
+            ("CPU-us/record", cpu * 1e6 / (load.rate * seconds)),
+            ("CPU %", cpu * 1e2 / seconds),
+            ("broker %", broker_cpu * 1e2 / seconds),
+            ("p50 ms", latencies.at(0.5)),
+            ("p99 ms", latencies.at(0.99)),
+            ("deliveries/s", live / seconds),
+            ("RSS MiB", resident / f64::from(1 << 20)),
+            ("closed", tally.closed as f64),
+        ];
+        if load.conflate.is_none() {
+            figures.push(("lost", lost + tally.repeats as f64));
+        }
+        Ok(figures)
+    }
+
+    /// A whole run: start, connect, flow.
+    ///
+    /// # Errors
+    /// When a server does not do what it should.
+    pub fn run(&mut self, contender: &Contender, load: &Load) -> Result<Figures> {
+        let run = || format!("{} under {} games", contender.name, load.games);
+        let mut stage = self.stage(contender, load).with_context(run)?;
+        for group in &load.groups {
+            let joined = stage.crowd.join(stage.running.address, group);
+            joined.with_context(run)?;
+        }
+        self.flow(&mut stage, load).with_context(run)
+    }
+}
+
+/// How many clients that read get each record of `game`.
+fn subscribers(groups: &[Group], game: u32) -> usize {
+    let reading = groups.iter().filter(|group| group.reads);
+    reading
+        .map(|group| group.interest.subscribers(group.clients, game))
+        .sum()
+}
