@@ -13,11 +13,13 @@
 //!   `http` (the request), `websocket` and `sse` (frames) and `protocol` (JSON, MQTT), all without
 //!   sockets.
 //! * [`hub`]: what a worker knows: subscriptions and last values. Knows neither sockets nor Kafka.
-//! * `kafka`: which topics are consumed, and how; `record` is what becomes of a record.
+//! * `kafka`: which topics are consumed, and how; `record` is what becomes of a record, and
+//!   `conflate` what becomes of messages that come too fast.
 //! * [`close`]: every reason to end a connection, with its number.
 
 mod args;
 pub mod close;
+mod conflate;
 mod http;
 pub mod hub;
 mod interest;

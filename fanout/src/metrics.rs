@@ -44,6 +44,7 @@ pub struct Metrics {
     pub oversized: Counter,
     pub sent_bytes: Counter,
     pub records: Family<Outcome, Counter>,
+    pub conflated: Counter,
     pub routes: Gauge,
     pub routes_refused: Family<Reason, Counter>,
     pub partitions: Gauge,
@@ -66,6 +67,7 @@ impl Default for Metrics {
             oversized: Counter::default(),
             sent_bytes: Counter::default(),
             records: Family::default(),
+            conflated: Counter::default(),
             routes: Gauge::default(),
             routes_refused: Family::default(),
             partitions: Gauge::default(),
@@ -131,6 +133,11 @@ impl Metrics {
             "records",
             "Kafka records read, by what became of them",
             self.records.clone(),
+        );
+        registry.register(
+            "messages_conflated",
+            "Messages of conflated routes that a later one has replaced before they were sent",
+            self.conflated.clone(),
         );
         registry.register("routes", "Routes served now", self.routes.clone());
         registry.register(

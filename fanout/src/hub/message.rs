@@ -67,7 +67,7 @@ impl Message {
         &self.payload
     }
 
-    pub(super) fn key(&self) -> &Bytes {
+    pub(crate) fn key(&self) -> &Bytes {
         &self.key
     }
 
@@ -85,6 +85,12 @@ impl Message {
 
     pub(super) fn timestamp(&self) -> i64 {
         self.timestamp
+    }
+
+    /// True when this is a later record of the partition that `other` is of.
+    pub(super) fn is_later_than(&self, other: &Self) -> bool {
+        let (a, b) = (self.position(), other.position());
+        a.route == b.route && a.partition == b.partition && a.offset > b.offset
     }
 
     /// True for a stand-in that no record has replaced yet.

@@ -71,6 +71,14 @@ impl Origin {
         Self::of("Game", &format!("games/{id}"), id)
     }
 
+    /// The same route, of which only the latest values count.
+    #[allow(clippy::unwrap_used)] // What panics here fails the test.
+    pub(crate) fn conflated(&self, interval: std::time::Duration) -> Arc<Self> {
+        let route = (*self.route).clone().with_conflation(interval).unwrap();
+        let key = self.key.parse().unwrap();
+        Arc::new(Self::new(self.id, &key, Arc::new(route)))
+    }
+
     #[allow(clippy::unwrap_used)] // What panics here fails the test.
     fn of(kind: &str, template: &str, id: u64) -> Arc<Self> {
         let key = format!("{kind}/default/{id}").parse().unwrap();

@@ -34,8 +34,13 @@ impl Retained {
     pub fn set(&mut self, message: Arc<Message>) {
         let topic = message.topic().clone();
         let owned = self.routes.entry(message.position().route).or_default();
-        if !message.key().is_empty() {
-            owned.keys.insert(message.key().clone(), topic.clone());
+        let key = message.key();
+        if !key.is_empty() {
+            // A conflated topic's message may come behind later ones of other topics.
+            let known = owned.keys.get(key).and_then(|topic| self.topics.get(topic));
+            if known.is_none_or(|known| !known.is_later_than(&message)) {
+                owned.keys.insert(key.clone(), topic.clone());
+            }
         }
         match self.topics.get_mut(&topic) {
             Some(known) => {
@@ -178,6 +183,15 @@ mod tests {
         assert_eq!(topics(&retained), ["a"]);
         retained.forget(RouteId(1), &Bytes::from_static(b"new"));
         assert!(retained.topics.is_empty() && retained.routes.is_empty());
+    }
+
+    #[test]
+    fn a_key_stays_where_its_latest_record_is() {
+        let mut retained = Retained::default();
+        retained.set(message("b", "k", 1, 5));
+        retained.set(message("a", "k", 1, 4));
+        retained.forget(RouteId(1), &Bytes::from_static(b"k"));
+        assert_eq!(topics(&retained), ["a"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::loader::Request;
 use super::locator::Leaders;
 use super::{Consumer, config, create, error_name};
+use crate::conflate::Conflator;
 use crate::hub::{Batch, Event, Interest, RouteId};
 use crate::metrics::{Metrics, Outcome};
 use crate::record::{Record, Source};
@@ -25,7 +27,7 @@ use crate::routes::Change;
 use crate::server::Feed;
 use crate::topics::{Effect, Finding, Loaded, Topics, Verdict};
 
-/// Most records in one batch.
+/// Most events in one batch.
 const BATCH: usize = 512;
 
 /// How often topics that nobody wants are looked for.
@@ -73,6 +75,7 @@ struct State<'a> {
     metrics: Metrics,
     ledger: Ledger,
     effects: Vec<Effect>,
+    conflator: Conflator,
     batch: Vec<Event>,
     audited: Instant,
     /// Something happened that only a look at Kafka explains.
@@ -104,6 +107,7 @@ pub(crate) async fn run(
         ledger: Ledger::new(wiring.metrics.clone()),
         metrics: wiring.metrics,
         effects: Vec::new(),
+        conflator: Conflator::default(),
         batch: Vec::new(),
         audited: Instant::now(),
         suspicious: false,
@@ -117,6 +121,13 @@ pub(crate) async fn run(
             false => AUDIT,
         };
         let audit = tokio::time::sleep_until((state.audited + pause).into());
+        let due = state.conflator.next_due();
+        let due = async {
+            match due {
+                Some(time) => tokio::time::sleep_until(time.into()).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             Some(command) = commands.recv() => {
@@ -140,6 +151,7 @@ pub(crate) async fn run(
                 }
             }
             now = ticks.tick() => state.tick(now.into()),
+            () = due => state.conflator.due(Instant::now(), &mut state.batch),
             () = audit, if !state.auditing => state.audit(),
         }
         state.settle().await;
@@ -212,10 +224,11 @@ impl State<'_> {
 
     /// Does what was decided. What the workers are to be told is collected.
     fn execute(&mut self) {
+        let now = Instant::now();
         for effect in self.effects.drain(..) {
             let done = match effect {
                 Effect::Emit(event) => {
-                    self.batch.push(event);
+                    self.conflator.offer(event, now, &mut self.batch);
                     Ok(())
                 }
                 Effect::Load(load) => {
@@ -249,10 +262,16 @@ impl State<'_> {
         if self.batch.is_empty() {
             return;
         }
-        let batch: Batch = self.batch.drain(..).collect();
-        for feed in &self.feeds {
-            // A worker ends when the process does.
-            let _ = feed.send(batch.clone()).await;
+        self.metrics
+            .conflated
+            .inc_by(self.conflator.take_replaced());
+        let mut events = self.batch.drain(..);
+        while events.len() > 0 {
+            let batch: Batch = events.by_ref().take(BATCH).collect();
+            for feed in &self.feeds {
+                // A worker ends when the process does.
+                let _ = feed.send(batch.clone()).await;
+            }
         }
     }
 }
