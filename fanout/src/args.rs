@@ -66,6 +66,16 @@ pub struct Args {
     )]
     pub max_subscriptions: usize,
 
+    /// How many levels a filter may have: games/+/odds has three.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_FILTER_LEVELS", default_value_t = 16)]
+    pub max_filter_levels: usize,
+
+    /// The longest MQTT Keep Alive, 1s to 65535s. A 5.0 client that asks for longer, or for none,
+    /// is given this; a 3.1.1 client cannot be told and keeps its own. A client is gone when
+    /// nothing comes from it for one and a half times its Keep Alive.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_KEEP_ALIVE", default_value = "60s", value_parser = parse_keep_alive)]
+    pub max_keep_alive: u16,
+
     /// How long a client may take to upgrade to WebSocket, and then to send an MQTT CONNECT.
     #[arg(long, env = "GAMECAST_FANOUT_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub handshake_timeout: Duration,
@@ -120,14 +130,39 @@ impl Args {
                 outbox_bytes: self.outbox_bytes,
                 message_bytes: self.max_message_bytes,
                 subscriptions: self.max_subscriptions,
+                filter_levels: self.max_filter_levels,
                 handshake: self.handshake_timeout,
                 subscribe: self.subscribe_timeout,
+                max_keep_alive: self.max_keep_alive,
                 idle: self.idle_timeout,
             },
             events: EventStreams {
                 heartbeat: self.events_heartbeat,
                 retry: self.events_retry,
             },
+        }
+    }
+}
+
+/// Reads a duration as the seconds of an MQTT Keep Alive.
+fn parse_keep_alive(text: &str) -> Result<u16, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match u16::try_from(duration.as_secs()) {
+        Ok(seconds) if seconds > 0 => Ok(seconds),
+        _ => Err("must be 1s to 65535s".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alive_is_what_mqtt_can_say() {
+        assert_eq!(parse_keep_alive("90s"), Ok(90));
+        assert_eq!(parse_keep_alive("18h 12m 15s"), Ok(65_535));
+        for bad in ["", "60", "0s", "999ms", "65536s"] {
+            assert!(parse_keep_alive(bad).is_err(), "{bad}");
         }
     }
 }

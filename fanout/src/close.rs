@@ -49,7 +49,8 @@ pub const NOT_UTF8: Close = Close {
     mqtt: 0x81,
 };
 
-/// An inbound message or MQTT packet above `--max-message-bytes`.
+/// A message or MQTT packet of the client above `--max-message-bytes`, or an answer above the
+/// client's own Maximum Packet Size.
 pub const TOO_LARGE: Close = Close {
     code: 1009,
     name: "too_large",
@@ -144,3 +145,39 @@ pub const LOST: Close = Close {
     reason: "",
     mqtt: 0x00,
 };
+
+#[cfg(test)]
+pub(crate) const ALL: [Close; 16] = [
+    NORMAL,
+    PROTOCOL_ERROR,
+    TEXT_ON_MQTT,
+    NOT_UTF8,
+    TOO_LARGE,
+    DRAINING,
+    SLOW,
+    CONNECT_TIMEOUT,
+    KEEP_ALIVE,
+    IDLE,
+    QUOTA,
+    MQTT_MALFORMED,
+    MQTT_PROTOCOL,
+    MQTT_NOT_AUTHORIZED,
+    MQTT_REFUSED,
+    LOST,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_number_and_fits_a_close_frame() {
+        for (at, close) in ALL.iter().enumerate() {
+            assert!(close.reason.len() <= 123, "{}", close.name);
+            for other in &ALL[..at] {
+                assert!(close.code != other.code, "{}", close.name);
+                assert!(close.name != other.name, "{}", close.name);
+            }
+        }
+    }
+}

@@ -19,6 +19,8 @@ pub use origin::{AllowOrigin, OriginError};
 pub(crate) use refusal::Answer;
 use refusal::Refusal;
 
+use crate::protocol::FilterLimits;
+
 /// Most bytes that a request line and its headers may have.
 pub(crate) const MAX_HEAD: usize = 8 * 1024;
 
@@ -54,24 +56,23 @@ pub(crate) fn too_large() -> Answer {
     Refusal::TooLarge.answer("")
 }
 
-/// Reads the head of a request and decides what it is answered. It names at most `max_filters`
-/// filters.
+/// Reads the head of a request and decides what it is answered.
 pub(crate) fn open(
     head: &[u8],
     origins: &[AllowOrigin],
-    max_filters: usize,
+    limits: FilterLimits,
 ) -> Result<Opening, Answer> {
     let request = parse(head).map_err(|refusal| refusal.answer(""))?;
     if request.uri().path() == "/events" {
-        return events::open(&request, origins, max_filters);
+        return events::open(&request, origins, limits);
     }
-    upgrade(&request, origins, max_filters).map_err(|refusal| refusal.answer(""))
+    upgrade(&request, origins, limits).map_err(|refusal| refusal.answer(""))
 }
 
 fn upgrade(
     request: &Request<()>,
     origins: &[AllowOrigin],
-    max_filters: usize,
+    limits: FilterLimits,
 ) -> Result<Opening, Refusal> {
     let mqtt = match request.uri().path() {
         "/ws" => false,
@@ -93,7 +94,7 @@ fn upgrade(
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
         Endpoint::Mqtt
     } else {
-        Endpoint::Json(query::topics(request.uri().query(), max_filters)?)
+        Endpoint::Json(query::topics(request.uri().query(), limits)?)
     };
     let mut bytes = Vec::new();
     tungstenite::handshake::server::write_response(&mut bytes, &response)

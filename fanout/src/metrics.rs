@@ -40,6 +40,7 @@ pub struct Metrics {
     pub closes: Family<CloseCode, Counter>,
     pub subscriptions: Gauge,
     pub subscribe_timeouts: Counter,
+    pub filters_refused: Family<Reason, Counter>,
     pub delivered: Family<Protocol, Counter>,
     pub oversized: Counter,
     pub sent_bytes: Counter,
@@ -63,6 +64,7 @@ impl Default for Metrics {
             closes: Family::default(),
             subscriptions: Gauge::default(),
             subscribe_timeouts: Counter::default(),
+            filters_refused: Family::default(),
             delivered: Family::default(),
             oversized: Counter::default(),
             sent_bytes: Counter::default(),
@@ -112,6 +114,11 @@ impl Metrics {
             "subscribe_timeouts",
             "Subscribes acknowledged before all of their topics were live",
             self.subscribe_timeouts.clone(),
+        );
+        registry.register(
+            "filters_refused",
+            "Filters that clients asked for and may not have, by reason",
+            self.filters_refused.clone(),
         );
         registry.register(
             "messages_delivered",

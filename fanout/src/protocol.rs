@@ -12,6 +12,7 @@
 //! to [`Session::settle`], which answers it, and goes on with [`Session::proceed`].
 
 pub(crate) mod events;
+mod filters;
 pub(crate) mod json;
 pub(crate) mod mqtt;
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use route::TopicFilter;
+
+pub(crate) use filters::{FilterLimits, FilterRefusal};
 
 use crate::close::Close;
 use crate::hub::{Options, Wire};
@@ -35,6 +38,8 @@ pub(crate) enum Action {
     /// [`Session::settle`] has been called for it.
     Subscribe(Subscribe),
     Unsubscribe(TopicFilter),
+    /// Count a filter that was refused, under this label.
+    Refused(&'static str),
     /// End the connection. Nothing follows.
     Close(Close),
 }
@@ -63,12 +68,16 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    /// Takes in a message of the client.
-    pub(crate) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
+    /// Takes in a message of the client. Returns true when the client has thereby shown that it
+    /// is alive: by a whole command or packet, not by a part of one.
+    pub(crate) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) -> bool {
         match self {
-            Self::Json(session) => session.receive(message, actions),
+            Self::Json(session) => {
+                session.receive(message, actions);
+                true
+            }
             Self::Mqtt(session) => session.receive(message, actions),
-            Self::Events(_) => {}
+            Self::Events(_) => false,
         }
     }
 
@@ -91,7 +100,9 @@ impl Session {
     pub(crate) fn proceed(&mut self, actions: &mut Vec<Action>) {
         match self {
             Self::Json(_) | Self::Events(_) => {}
-            Self::Mqtt(session) => session.proceed(actions),
+            Self::Mqtt(session) => {
+                session.proceed(actions);
+            }
         }
     }
 
@@ -131,9 +142,9 @@ impl Session {
     /// How many filters the client is subscribed to.
     pub(crate) fn filters(&self) -> usize {
         match self {
-            Self::Json(session) => session.filters.0.len(),
-            Self::Mqtt(session) => session.filters.0.len(),
-            Self::Events(session) => session.filters.0.len(),
+            Self::Json(session) => session.filters.len(),
+            Self::Mqtt(session) => session.filters.len(),
+            Self::Events(session) => session.filters.len(),
         }
     }
 
@@ -144,28 +155,6 @@ impl Session {
             Self::Mqtt(session) => session.filters,
             Self::Events(session) => session.filters,
         };
-        filters.0.into_iter()
-    }
-}
-
-/// The filters of one client, bounded.
-#[derive(Debug)]
-pub(crate) struct Filters(HashSet<TopicFilter>);
-
-impl Filters {
-    fn new() -> Self {
-        Self(HashSet::new())
-    }
-
-    /// Adds `filter` unless there are `max` others. Returns whether it is new.
-    fn insert(&mut self, filter: &TopicFilter, max: usize) -> Option<bool> {
-        if self.0.contains(filter) {
-            return Some(false);
-        }
-        (self.0.len() < max).then(|| self.0.insert(filter.clone()))
-    }
-
-    fn remove(&mut self, filter: &TopicFilter) -> bool {
-        self.0.remove(filter)
+        filters.into_iter()
     }
 }

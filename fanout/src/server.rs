@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::http::{AllowOrigin, OriginError};
 use crate::hub::{Batch, Interest};
 use crate::metrics::Metrics;
+use crate::protocol::FilterLimits;
 
 /// Batches that may wait for a worker before whoever feeds it has to wait too.
 const WAITING_BATCHES: usize = 64;
@@ -45,12 +46,25 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Filters that it is subscribed to.
     pub subscriptions: usize,
+    /// Levels of a filter.
+    pub filter_levels: usize,
     /// Time to upgrade, and then to send an MQTT CONNECT.
     pub handshake: Duration,
     /// Time that a SUBSCRIBE waits for its topics to be live before it has effect anyway.
     pub subscribe: Duration,
     /// Time without a sign of life.
     pub idle: Duration,
+    /// Seconds that an MQTT 5.0 client may choose as its Keep Alive.
+    pub max_keep_alive: u16,
+}
+
+impl Limits {
+    fn filters(&self) -> FilterLimits {
+        FilterLimits {
+            count: self.subscriptions,
+            levels: self.filter_levels,
+        }
+    }
 }
 
 /// What event streams are sent beside their events.

@@ -7,6 +7,7 @@ mod support;
 
 use bytes::Bytes;
 use fanout::hub::{Event, RouteId};
+use fanout::metrics::Reason;
 use support::{Client, Harness, settings};
 
 const CONNECT_V3: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
@@ -23,6 +24,13 @@ async fn open(harness: &Harness, connect: &'static [u8]) -> Client {
 
 async fn say(client: &mut Client, packet: &'static [u8]) {
     client.say(Bytes::from_static(packet)).await;
+}
+
+/// The next packet must be a DISCONNECT with this reason code and a Reason String.
+async fn disconnect(client: &mut Client, code: u8) {
+    let packet = client.packet().await;
+    let start = [packet[0], packet[2], packet[4]];
+    assert_eq!(start, [0xE0, code, 0x1F], "{packet:?}");
 }
 
 #[tokio::test]
@@ -81,18 +89,19 @@ async fn retain_handling_2_gets_no_value_that_is_loaded_later() {
 #[tokio::test]
 async fn what_is_larger_than_the_client_takes_is_not_sent() {
     let harness = Harness::start(settings()).await;
-    // Maximum Packet Size 20.
-    let connect = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x05\x27\x00\x00\x00\x14\x00\x01c";
+    // Maximum Packet Size 40.
+    let connect = b"\x10\x13\x00\x04MQTT\x05\x02\x00\x00\x05\x27\x00\x00\x00\x28\x00\x01c";
     let mut client = harness.mqtt().await;
     client.say(Bytes::from_static(connect)).await;
-    // Its CONNACK would be larger too.
+    assert_eq!(client.packet().await[0], 0x20);
     say(&mut client, b"\x82\x07\x00\x01\x00\x00\x01a\x00").await;
     assert_eq!(client.packet().await[0], 0x90);
     harness
-        .publish("a", &format!("\"{}\"", "x".repeat(20)))
+        .publish("a", &format!("\"{}\"", "x".repeat(40)))
         .await;
     harness.publish("a", "1").await;
     assert_eq!(client.packet().await[..], *b"\x30\x05\x00\x01a\x001");
+    assert_eq!(harness.metrics.oversized.get(), 1);
 }
 
 #[tokio::test]
@@ -101,7 +110,7 @@ async fn a_silent_client_is_disconnected() {
     // Keep alive of one second.
     let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x01\x00\x00\x01c";
     let mut client = open(&harness, connect).await;
-    assert_eq!(client.packet().await[..], *b"\xe0\x01\x8d");
+    disconnect(&mut client, 0x8D).await;
     assert_eq!(client.close_code().await, 4003);
 
     let mut client = harness.mqtt().await;
@@ -118,7 +127,7 @@ async fn what_a_client_must_not_do_has_its_code() {
     ] {
         let mut client = open(&harness, CONNECT_V5).await;
         say(&mut client, packet).await;
-        assert_eq!(client.packet().await[..], [0xE0, 1, reason]);
+        disconnect(&mut client, reason).await;
         assert_eq!(client.close_code().await, code);
     }
     let mut client = open(&harness, CONNECT_V3).await;
@@ -127,12 +136,27 @@ async fn what_a_client_must_not_do_has_its_code() {
 
     let mut client = open(&harness, CONNECT_V5).await;
     client.say("text").await;
-    assert_eq!(client.packet().await[..], *b"\xe0\x01\x81");
+    disconnect(&mut client, 0x81).await;
     assert_eq!(client.close_code().await, 1003);
 
     let mut client = harness.mqtt().await;
     say(&mut client, b"\xc0\x00").await;
     assert_eq!(client.close_code().await, 4011);
+}
+
+#[tokio::test]
+async fn a_refused_filter_is_counted() {
+    let harness = Harness::start(settings()).await;
+    let mut client = open(&harness, CONNECT_V3).await;
+    say(&mut client, b"\x82\x0c\0\x01\0\x02#a\0\0\x02b#\0").await;
+    assert_eq!(client.packet().await[..], *b"\x90\x04\0\x01\x80\x80");
+    let mut json = harness.json("/ws?topics=").await;
+    json.say(r#"{"subscribe":["a/b/c/d/e/f/g/h/i"]}"#).await;
+    assert_eq!(json.json().await["error"]["code"], "FilterTooDeep");
+    for (reason, count) in [("invalid", 2), ("too_deep", 1)] {
+        let counter = harness.metrics.filters_refused.get(&Reason { reason });
+        assert_eq!(counter.unwrap().get(), count, "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -143,7 +167,8 @@ async fn a_refused_connect_is_answered_before_the_close() {
     let connect = b"\x10\x12\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x00\x00\x01t\x00\x00";
     let connect = [&[0x10, connect.len() as u8 - 2], &connect[2..]].concat();
     client.say(Bytes::from(connect)).await;
-    assert_eq!(client.packet().await[..], *b"\x20\x03\x00\x87\x00");
+    let connack = client.packet().await;
+    assert_eq!([connack[0], connack[3]], [0x20, 0x87], "{connack:?}");
     assert_eq!(client.close_code().await, 4013);
 }
 
@@ -153,7 +178,7 @@ async fn a_server_that_ends_says_so() {
     let mut v3 = open(&harness, CONNECT_V3).await;
     let mut v5 = open(&harness, CONNECT_V5).await;
     harness.shutdown.cancel();
-    assert_eq!(v5.packet().await[..], *b"\xe0\x01\x8b");
+    disconnect(&mut v5, 0x8B).await;
     assert_eq!(v5.close_code().await, 1012);
     assert_eq!(v3.close_code().await, 1012);
     drop((v3, v5));

@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Request};
 use super::origin::{self, AllowOrigin};
 use super::refusal::{Answer, Refusal};
 use super::{Endpoint, Opening, query};
+use crate::protocol::FilterLimits;
 
 /// What is served here.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -12,11 +13,11 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 pub(super) fn open(
     request: &Request<()>,
     origins: &[AllowOrigin],
-    max_filters: usize,
+    limits: FilterLimits,
 ) -> Result<Opening, Answer> {
     let cors = cors(request.headers(), origins).map_err(|refusal| refusal.answer(""))?;
     let filters = || {
-        let filters = query::each_topic(request.uri().query(), max_filters);
+        let filters = query::each_topic(request.uri().query(), limits);
         filters.map_err(|refusal| refusal.answer(&cors))
     };
     match *request.method() {

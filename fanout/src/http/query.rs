@@ -3,23 +3,30 @@
 use route::TopicFilter;
 
 use super::refusal::Refusal;
+use crate::protocol::{FilterLimits, FilterRefusal};
 
 /// Every topic, for clients that name none.
 const ALL: &str = "%23";
 
 /// The filters of `topics=a,b`. Without the parameter all topics are meant, with an empty one none.
-pub(super) fn topics(query: Option<&str>, max: usize) -> Result<Vec<TopicFilter>, Refusal> {
+pub(super) fn topics(
+    query: Option<&str>,
+    limits: FilterLimits,
+) -> Result<Vec<TopicFilter>, Refusal> {
     let topics = values(query, "topics").next().unwrap_or(ALL);
     let texts = topics.split(',').filter(|text| !text.is_empty());
-    parse("topics", texts, max)
+    parse("topics", texts, limits)
 }
 
 /// The filters of `topic=a&topic=b`. Without any, all topics are meant.
-pub(super) fn each_topic(query: Option<&str>, max: usize) -> Result<Vec<TopicFilter>, Refusal> {
+pub(super) fn each_topic(
+    query: Option<&str>,
+    limits: FilterLimits,
+) -> Result<Vec<TopicFilter>, Refusal> {
     let mut texts = values(query, "topic").peekable();
     match texts.peek() {
-        Some(_) => parse("topic", texts, max),
-        None => parse("topic", [ALL].into_iter(), max),
+        Some(_) => parse("topic", texts, limits),
+        None => parse("topic", [ALL].into_iter(), limits),
     }
 }
 
@@ -35,21 +42,22 @@ fn values<'a>(query: Option<&'a str>, name: &'static str) -> impl Iterator<Item 
 fn parse<'a>(
     parameter: &'static str,
     texts: impl Iterator<Item = &'a str>,
-    max: usize,
+    limits: FilterLimits,
 ) -> Result<Vec<TopicFilter>, Refusal> {
     let mut filters = Vec::new();
     for encoded in texts {
-        if filters.len() == max {
-            return Err(Refusal::TooManyFilters(max));
-        }
         let filter = decode_percent(encoded).ok_or(Refusal::Malformed)?;
-        match filter.parse() {
+        let parsed = match filters.len() < limits.count {
+            true => limits.parse(&filter),
+            false => Err(FilterRefusal::TooMany(limits.count)),
+        };
+        match parsed {
             Ok(filter) => filters.push(filter),
-            Err(error) => {
+            Err(refusal) => {
                 return Err(Refusal::Filter {
                     parameter,
                     filter,
-                    error,
+                    refusal,
                 });
             }
         }

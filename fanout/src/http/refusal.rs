@@ -4,6 +4,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use super::MAX_HEAD;
+use crate::protocol::FilterRefusal;
 
 /// A whole response, behind which the connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +44,12 @@ pub(super) enum Refusal {
     Origin(String),
     #[error("/mqtt speaks the WebSocket subprotocol mqtt, which the client must offer")]
     Subprotocol,
-    #[error("{parameter}={filter}: {error}")]
+    #[error("{parameter}={filter}: {refusal}")]
     Filter {
         parameter: &'static str,
         filter: String,
-        error: route::FilterError,
+        refusal: FilterRefusal,
     },
-    #[error("more than {0} filters")]
-    TooManyFilters(usize),
 }
 
 impl Refusal {
@@ -65,7 +64,6 @@ impl Refusal {
             Self::Origin(_) => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Filter { .. } => "filter",
-            Self::TooManyFilters(_) => "too_many_filters",
         }
     }
 

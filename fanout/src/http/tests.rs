@@ -5,8 +5,13 @@ use super::*;
 const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
+const LIMITS: FilterLimits = FilterLimits {
+    count: 3,
+    levels: 4,
+};
+
 fn ask(head: &str, origins: &[AllowOrigin]) -> Result<Opening, Answer> {
-    open(head.as_bytes(), origins, 3)
+    open(head.as_bytes(), origins, LIMITS)
 }
 
 fn get(target: &str, more: &str) -> Result<Opening, Answer> {
@@ -58,11 +63,12 @@ fn topics_come_from_the_query() {
         ("/events?topic=a&topic=b/%23/c", "filter", "topic=b/#/c: "),
         ("/events?topic", "filter", "topic=: "),
         ("/ws?topics=%zz", "malformed", ""),
-        ("/ws?topics=a,b,c,d", "too_many_filters", "3"),
+        ("/ws?topics=a,b,c,d", "filter", "topics=d: "),
+        ("/ws?topics=a/b/c/d/e", "filter", "at most 4 levels"),
         (
             "/events?topic=a&topic=b&topic=c&topic=d",
-            "too_many_filters",
-            "3",
+            "filter",
+            "at most 3",
         ),
     ] {
         let (got, status, response) = refused(get(target, ""));
@@ -161,7 +167,7 @@ fn everything_else_is_told_what_is_wrong() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), target in "\\PC{0,30}") {
-        let _ = open(&bytes, &[], 3);
+        let _ = open(&bytes, &[], LIMITS);
         for path in ["/ws?topics", "/events?topic"] {
             let _ = ask(&format!("GET {path}={target} HTTP/1.1\r\n{UPGRADE}\r\n"), &[]);
         }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use route::TopicFilter;
 
-use super::{Action, Answer, Filters, Subscribe};
+use super::filters::Filters;
+use super::{Action, Answer, FilterLimits, Subscribe};
 use crate::close;
 use crate::hub::Options;
 
@@ -15,19 +16,21 @@ pub(crate) struct Events {
 
 impl Events {
     /// A stream of the filters of the request, which are few enough.
-    pub(crate) fn open(filters: Vec<TopicFilter>, actions: &mut Vec<Action>) -> Self {
+    pub(crate) fn open(
+        filters: Vec<TopicFilter>,
+        limits: FilterLimits,
+        actions: &mut Vec<Action>,
+    ) -> Self {
         let mut session = Self {
-            filters: Filters::new(),
+            filters: Filters::new(limits),
         };
-        session.filters.0.extend(filters);
         let options = Options {
             snapshot: true,
             ..Options::default()
         };
-        let filters = session.filters.0.iter();
-        let subscriptions = filters.map(|filter| (filter.clone(), options));
+        let subscriptions = session.filters.begin_with(filters, options);
         actions.push(Action::Subscribe(Subscribe {
-            subscriptions: subscriptions.collect(),
+            subscriptions,
             answer: Answer::None,
         }));
         session

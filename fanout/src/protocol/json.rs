@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Action, Answer, Filters, Subscribe};
+use super::filters::Filters;
+use super::{Action, Answer, FilterLimits, FilterRefusal, Subscribe};
 use crate::hub::{Options, Positions, Wire};
 use crate::websocket::Incoming;
 use route::TopicFilter;
@@ -22,7 +23,6 @@ use route::TopicFilter;
 /// A JSON client's conversation.
 pub(crate) struct Json {
     pub(super) filters: Filters,
-    max_filters: usize,
     /// Messages carry positions.
     positions: bool,
 }
@@ -54,6 +54,9 @@ struct Failure {
     filter: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
+    /// Under which label a refused filter is counted.
+    #[serde(skip)]
+    refused: Option<&'static str>,
 }
 
 impl Failure {
@@ -63,6 +66,21 @@ impl Failure {
             message: message.to_string(),
             filter: None,
             position: None,
+            refused: None,
+        }
+    }
+
+    fn of_filter(refusal: &FilterRefusal, filter: &str) -> Self {
+        let code = match refusal {
+            FilterRefusal::TooMany(_) => "TooManyFilters",
+            FilterRefusal::TooDeep(_) => "FilterTooDeep",
+            FilterRefusal::Unserved => "QuotaExceeded",
+            FilterRefusal::Invalid(_) | FilterRefusal::Shared => "InvalidFilter",
+        };
+        Self {
+            filter: Some(filter.into()),
+            refused: Some(refusal.name()),
+            ..Self::new(code, refusal)
         }
     }
 }
@@ -83,20 +101,17 @@ impl Json {
     /// A conversation that begins with the subscriptions of the request, which are few enough.
     pub(crate) fn open(
         filters: Vec<TopicFilter>,
-        max_filters: usize,
+        limits: FilterLimits,
         actions: &mut Vec<Action>,
     ) -> Self {
         let mut session = Self {
-            filters: Filters::new(),
-            max_filters,
+            filters: Filters::new(limits),
             positions: false,
         };
-        session.filters.0.extend(filters);
-        if !session.filters.0.is_empty() {
-            let filters = session.filters.0.iter();
-            let subscriptions = filters.map(|filter| (filter.clone(), OPTIONS));
+        let subscriptions = session.filters.begin_with(filters, OPTIONS);
+        if !subscriptions.is_empty() {
             actions.push(Action::Subscribe(Subscribe {
-                subscriptions: subscriptions.collect(),
+                subscriptions,
                 answer: Answer::None,
             }));
         }
@@ -116,7 +131,7 @@ impl Json {
             Incoming::Closed => Ok(()),
         };
         if let Err(failure) = result {
-            actions.push(send(&json!({ "error": failure })));
+            fail(&failure, actions);
         }
     }
 
@@ -140,7 +155,7 @@ impl Json {
                 unsubscribe: Some(texts),
                 resume: None,
             } => {
-                for filter in parse(&texts)? {
+                for filter in self.parse(&texts)? {
                     if self.filters.remove(&filter) {
                         actions.push(Action::Unsubscribe(filter));
                     }
@@ -153,20 +168,17 @@ impl Json {
     }
 
     fn subscribe(&mut self, texts: Vec<String>, actions: &mut Vec<Action>) -> Result<(), Failure> {
-        let filters = parse(&texts)?;
+        let filters = self.parse(&texts)?;
         let mut added = Vec::new();
         for filter in &filters {
-            match self.filters.insert(filter, self.max_filters) {
-                Some(true) => added.push(filter),
-                Some(false) => {}
-                None => {
+            match self.filters.insert(filter) {
+                Ok(true) => added.push(filter),
+                Ok(false) => {}
+                Err(refusal) => {
                     for filter in added {
                         self.filters.remove(filter);
                     }
-                    return Err(Failure::new(
-                        "TooManyFilters",
-                        format!("a client has at most {} filters", self.max_filters),
-                    ));
+                    return Err(Failure::of_filter(&refusal, filter.as_str()));
                 }
             }
         }
@@ -204,22 +216,26 @@ impl Json {
         for filter in &added {
             self.filters.remove(filter);
         }
-        actions.push(send(&json!({ "error": Failure {
-            filter: Some(filter.to_string()),
-            ..Failure::new("QuotaExceeded", "the server cannot serve so many topics")
-        }})));
+        fail(
+            &Failure::of_filter(&FilterRefusal::Unserved, filter.as_str()),
+            actions,
+        );
         Vec::new()
+    }
+
+    fn parse(&self, texts: &[String]) -> Result<Vec<TopicFilter>, Failure> {
+        let limits = self.filters.limits();
+        let parse = |text: &String| {
+            let filter = limits.parse(text);
+            filter.map_err(|refusal| Failure::of_filter(&refusal, text))
+        };
+        texts.iter().map(parse).collect()
     }
 }
 
-fn parse(texts: &[String]) -> Result<Vec<TopicFilter>, Failure> {
-    let parse = |text: &String| {
-        text.parse().map_err(|error: route::FilterError| Failure {
-            filter: Some(text.clone()),
-            ..Failure::new("InvalidFilter", error)
-        })
-    };
-    texts.iter().map(parse).collect()
+fn fail(failure: &Failure, actions: &mut Vec<Action>) {
+    actions.extend(failure.refused.map(Action::Refused));
+    actions.push(send(&json!({ "error": failure })));
 }
 
 fn positions(told: BTreeMap<String, i64>) -> Result<Positions, Failure> {
@@ -247,7 +263,11 @@ mod tests {
 
     fn open(filters: &[&str]) -> Json {
         let filters = filters.iter().map(|f| f.parse().unwrap()).collect();
-        Json::open(filters, 3, &mut Vec::new())
+        let limits = FilterLimits {
+            count: 3,
+            levels: 4,
+        };
+        Json::open(filters, limits, &mut Vec::new())
     }
 
     fn say(session: &mut Json, text: &str) -> Vec<Action> {
@@ -272,7 +292,7 @@ mod tests {
 
     fn error(actions: &[Action]) -> String {
         match actions {
-            [Action::Send(bytes)] => {
+            [Action::Send(bytes)] | [Action::Refused(_), Action::Send(bytes)] => {
                 let value: Value = serde_json::from_slice(bytes).unwrap();
                 value["error"]["code"].as_str().unwrap().into()
             }
@@ -296,7 +316,7 @@ mod tests {
                 Action::Send(r#"{"unsubscribed":["x","never"]}"#.into()),
             ]
         );
-        assert_eq!(session.filters.0.len(), 1);
+        assert_eq!(session.filters.len(), 1);
     }
 
     #[test]
@@ -330,13 +350,14 @@ mod tests {
                 r#"{"subscribe":["a"],"resume":{"a/b/c@e/0":-2}}"#,
                 "InvalidPosition",
             ),
+            (r#"{"subscribe":["a/b/c/d/e"]}"#, "FilterTooDeep"),
         ] {
             assert_eq!(error(&say(&mut session, text)), code, "{text}");
         }
         let mut actions = Vec::new();
         session.receive(Incoming::Binary("{}".into()), &mut actions);
         assert_eq!(error(&actions), "NotText");
-        assert_eq!(session.filters.0.len(), 1);
+        assert_eq!(session.filters.len(), 1);
         assert_eq!(session.wire(), Wire::Json { positions: false });
     }
 
@@ -354,7 +375,7 @@ mod tests {
         let (made, answer) = settle(&mut session, r#"{"subscribe":["x","a","b"]}"#, &["b"]);
         assert_eq!(made, []);
         assert_eq!(error(&answer), "QuotaExceeded");
-        let filters = session.filters.0.into_iter().collect::<Vec<_>>();
+        let filters = session.filters.into_iter().collect::<Vec<_>>();
         assert_eq!(filters, ["x".parse().unwrap()]);
     }
 
@@ -365,7 +386,8 @@ mod tests {
             r##"{"error":{"code":"InvalidFilter","message":"# must be the last level of a topic "##,
             r##"filter and stand alone in it, as in games/#","filter":"a/#/b"}}"##
         );
-        assert_eq!(actions, [Action::Send(expected.into())]);
+        let refused = Action::Refused("invalid");
+        assert_eq!(actions, [refused, Action::Send(expected.into())]);
     }
 
     proptest! {

@@ -18,11 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, RawPacket};
-use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::packet::{Properties, Property, ReasonString, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError};
 use route::TopicFilter;
 
-use super::{Action, Filters, Subscribe};
+use super::filters::Filters;
+use super::{Action, FilterLimits, Subscribe};
 use crate::close::{self, Close};
 use crate::hub::{Options, Wire};
 use crate::websocket::Incoming;
@@ -42,12 +43,14 @@ mod packet_type {
 /// What the server allows a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MqttLimits {
-    /// Filters that the client may be subscribed to.
-    pub(crate) filters: usize,
+    /// What it may be subscribed to.
+    pub(crate) filters: FilterLimits,
     /// Bytes of a packet that it may send.
     pub(crate) packet: usize,
     /// Time it may take to send CONNECT.
     pub(crate) handshake: Duration,
+    /// Seconds that a 5.0 client may choose as its Keep Alive.
+    pub(crate) max_keep_alive: u16,
 }
 
 /// An MQTT client's conversation.
@@ -80,6 +83,8 @@ struct Client {
     max_packet: u32,
     /// It has asked for positions.
     positions: bool,
+    /// It wants to be told why its filters were refused (MQTT 5.0 section 3.1.2.11.7).
+    problem_information: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,33 +100,37 @@ impl Mqtt {
         Self {
             packets: PacketBuilder::with_maximum_packet_size(largest),
             state: State::AwaitsConnect,
-            filters: Filters::new(),
+            filters: Filters::new(limits.filters),
             limits,
             unread: Bytes::new(),
             ended: false,
         }
     }
 
-    pub(super) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) {
+    /// Returns true when `message` has completed a packet.
+    pub(super) fn receive(&mut self, message: Incoming, actions: &mut Vec<Action>) -> bool {
         match message {
             _ if self.ended => {}
             Incoming::Binary(bytes) => {
                 self.unread = bytes;
-                self.proceed(actions);
+                return self.proceed(actions);
             }
             Incoming::Text(_) => self.end(close::TEXT_ON_MQTT, actions),
             Incoming::Closed => {}
         }
+        false
     }
 
-    /// Reads packets up to the first that has to wait, or all.
-    pub(super) fn proceed(&mut self, actions: &mut Vec<Action>) {
+    /// Reads packets up to the first that has to wait, or all. Returns true when there was one.
+    pub(super) fn proceed(&mut self, actions: &mut Vec<Action>) -> bool {
         let bytes = std::mem::take(&mut self.unread);
         let mut cursor = Cursor::new(&bytes[..]);
+        let mut completed = false;
         while !self.ended {
             match self.packets.feed(&mut cursor) {
                 PacketBuildResult::Incomplete => break,
                 PacketBuildResult::Complete(packet) => {
+                    completed = true;
                     if let Err(close) = self.packet(&packet, actions) {
                         self.end(close, actions);
                     }
@@ -133,6 +142,7 @@ impl Mqtt {
                 break;
             }
         }
+        completed
     }
 
     pub(super) fn settle(
@@ -144,11 +154,12 @@ impl Mqtt {
         let State::Open(client) = self.state else {
             return Vec::new();
         };
-        let settled = subscribe::settle(request, client, &mut self.filters, refused, actions);
-        settled.unwrap_or_else(|close| {
+        let (subscriptions, sent) =
+            subscribe::settle(request, client, &mut self.filters, refused, actions);
+        if let Err(close) = sent {
             self.end(close, actions);
-            Vec::new()
-        })
+        }
+        subscriptions
     }
 
     fn packet(&mut self, packet: &RawPacket, actions: &mut Vec<Action>) -> Result<(), Close> {
@@ -163,16 +174,11 @@ impl Mqtt {
         }
         match (self.state, packet.packet_type()) {
             (State::AwaitsConnect, packet_type::CONNECT) => {
-                let answer = connect::answer(packet.data_as_slice(), self.limits.packet)?;
+                let answer = connect::answer(packet.data_as_slice(), self.limits)?;
+                actions.push(Action::Send(answer.connack.into()));
                 match answer.client {
-                    Some(client) => {
-                        client.send(answer.connack, actions);
-                        self.state = State::Open(client);
-                    }
-                    None => {
-                        actions.push(Action::Send(answer.connack.into()));
-                        self.end(close::MQTT_REFUSED, actions);
-                    }
+                    Some(client) => self.state = State::Open(client),
+                    None => self.end(close::MQTT_REFUSED, actions),
                 }
                 Ok(())
             }
@@ -181,21 +187,23 @@ impl Mqtt {
                     Version::V3 => subscribe::read_v3(packet),
                     Version::V5 => subscribe::read_v5(packet),
                 };
-                let request = request.map_err(reason)?;
-                subscribe::subscribe(request, client, &mut self.filters, self.limits, actions)
+                subscribe::subscribe(request?, client, &mut self.filters, actions)
             }
             (State::Open(client), packet_type::UNSUBSCRIBE) => {
                 subscribe::unsubscribe(packet, client, &mut self.filters, actions)
             }
             (State::Open(client), packet_type::PINGREQ) => {
-                let pong = match client.version {
-                    Version::V3 => v3_1_1::Pingresp::new().to_continuous_buffer(),
-                    Version::V5 => v5_0::Pingresp::new().to_continuous_buffer(),
-                };
-                client.send(pong, actions);
-                Ok(())
+                if packet.remaining_length() > 0 {
+                    return Err(close::MQTT_MALFORMED);
+                }
+                client.send(v5_0::Pingresp::new().to_continuous_buffer(), actions)
             }
-            (State::Open(_), packet_type::DISCONNECT) => {
+            (State::Open(client), packet_type::DISCONNECT) => {
+                let read = match client.version {
+                    Version::V3 => packet.parse_exact(v3_1_1::Disconnect::parse).map(drop),
+                    Version::V5 => packet.parse_exact(v5_0::Disconnect::parse).map(drop),
+                };
+                read.map_err(reason)?;
                 // The client's last word needs no answer, whatever its reason.
                 self.state = State::Gone;
                 self.end(close::NORMAL, actions);
@@ -228,13 +236,16 @@ impl Mqtt {
         let State::Open(client) = self.state else {
             return None;
         };
-        let reason = DisconnectReasonCode::try_from(close.mqtt).ok()?;
         if client.version == Version::V3 {
             // Only the client may send DISCONNECT (MQTT 3.1.1 section 3.14).
             return None;
         }
-        let builder = v5_0::Disconnect::builder().reason_code(reason);
-        Some(builder.build().ok()?.to_continuous_buffer().into())
+        let code = DisconnectReasonCode::try_from(close.mqtt).ok()?;
+        let packet = client.explained(Some(close.reason), |properties| {
+            let builder = v5_0::Disconnect::builder().reason_code(code);
+            Ok(builder.props(properties).build()?.to_continuous_buffer())
+        });
+        Some(packet.ok()?.into())
     }
 
     pub(super) fn patience(&self) -> Option<(Duration, Close)> {
@@ -249,13 +260,50 @@ impl Mqtt {
 }
 
 impl Client {
-    /// Sends a packet, unless it is larger than the client takes: then it is dropped, as MQTT 5.0
-    /// section 3.1.2.11.4 has it.
-    fn send(self, packet: Vec<u8>, actions: &mut Vec<Action>) {
-        if packet.len() <= self.max_packet as usize {
-            actions.push(Action::Send(packet.into()));
+    /// Sends an answer. A client that takes none so large would wait for it forever, so it is let
+    /// go instead (MQTT 5.0 section 3.1.2.11.4 forbids to send it).
+    fn send(self, packet: Vec<u8>, actions: &mut Vec<Action>) -> Result<(), Close> {
+        if packet.len() > self.max_packet as usize {
+            return Err(close::TOO_LARGE);
+        }
+        actions.push(Action::Send(packet.into()));
+        Ok(())
+    }
+
+    /// Builds a packet of 5.0 with `why` as its Reason String, or without when the client would
+    /// not take one so large (section 3.14.2.2.3 and its like).
+    fn explained(
+        self,
+        why: Option<&str>,
+        build: impl Fn(Properties) -> Result<Vec<u8>, MqttError>,
+    ) -> Result<Vec<u8>, MqttError> {
+        if let Some(why) = why {
+            let packet = build(vec![Property::ReasonString(ReasonString::new(why)?)])?;
+            if packet.len() <= self.max_packet as usize {
+                return Ok(packet);
+            }
+        }
+        build(Properties::new())
+    }
+}
+
+/// U+0000 makes a packet malformed wherever it is in a text (MQTT 5.0 section 1.5.4, which
+/// mqtt-protocol-core does not check).
+fn check_text(text: &str) -> Result<(), Close> {
+    match text.contains('\0') {
+        true => Err(close::MQTT_MALFORMED),
+        false => Ok(()),
+    }
+}
+
+fn check_user_properties(properties: &Properties) -> Result<(), Close> {
+    for property in properties {
+        if let Property::UserProperty(property) = property {
+            check_text(property.key())?;
+            check_text(property.val())?;
         }
     }
+    Ok(())
 }
 
 /// The close that answers a packet which could not be read.

@@ -18,7 +18,7 @@ use super::worker::Shared;
 use crate::close::{self, Close};
 use crate::http::Endpoint;
 use crate::hub::ClientId;
-use crate::metrics::Protocol;
+use crate::metrics::{Protocol, Reason};
 use crate::protocol::events::Events;
 use crate::protocol::json::Json;
 use crate::protocol::mqtt::{Mqtt, MqttLimits};
@@ -86,14 +86,17 @@ impl Connection {
         };
         let session = match endpoint {
             Endpoint::Json(filters) => {
-                Session::Json(Json::open(filters, limits.subscriptions, &mut actions))
+                Session::Json(Json::open(filters, limits.filters(), &mut actions))
             }
             Endpoint::Mqtt => Session::Mqtt(Mqtt::new(MqttLimits {
-                filters: limits.subscriptions,
+                filters: limits.filters(),
                 packet: limits.message_bytes,
                 handshake: limits.handshake,
+                max_keep_alive: limits.max_keep_alive,
             })),
-            Endpoint::Events(filters) => Session::Events(Events::open(filters, &mut actions)),
+            Endpoint::Events(filters) => {
+                Session::Events(Events::open(filters, limits.filters(), &mut actions))
+            }
         };
         let mut connection = Self {
             state,
@@ -245,12 +248,14 @@ impl Connection {
                 None => break None,
                 Some(Incoming::Closed) => break Some(Ended::ByPeer),
                 Some(message) => {
-                    self.heard = Instant::now();
                     if let Some(pending) = &mut self.pending {
+                        self.heard = Instant::now();
                         pending.push(message);
                         continue;
                     }
-                    self.session.receive(message, &mut actions);
+                    if self.session.receive(message, &mut actions) {
+                        self.heard = Instant::now();
+                    }
                     self.act(&mut actions);
                     self.advance();
                     if self.is_closing() {
@@ -296,6 +301,10 @@ impl Connection {
                     self.subscribe(request);
                 }
                 Action::Unsubscribe(filter) => state.unsubscribe(self.id, &filter),
+                Action::Refused(reason) => {
+                    let refused = &state.context.metrics.filters_refused;
+                    refused.get_or_create(&Reason { reason }).inc();
+                }
                 Action::Close(close) => state.close(self.id, close),
             }
         }

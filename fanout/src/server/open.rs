@@ -71,8 +71,8 @@ async fn open(state: &Shared, socket: &mut TcpStream) -> Result<(Opening, Vec<u8
     };
     let mut opening = {
         let settings = &state.borrow().context.settings;
-        let max_filters = settings.limits.subscriptions;
-        let opening = http::open(&bytes[..end], &settings.origins, max_filters);
+        let limits = settings.limits.filters();
+        let opening = http::open(&bytes[..end], &settings.origins, limits);
         opening.map_err(Unopened::Answered)?
     };
     let response = std::mem::take(&mut opening.response);

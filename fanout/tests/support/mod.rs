@@ -50,9 +50,11 @@ pub(crate) fn settings() -> Settings {
             outbox_bytes: 64 * 1024,
             message_bytes: 4096,
             subscriptions: 3,
+            filter_levels: 8,
             handshake: Duration::from_millis(500),
             // Longer than any test waits.
             subscribe: Duration::from_secs(60),
+            max_keep_alive: 60,
             idle: Duration::from_secs(60),
         },
         events: EventStreams {

@@ -8,12 +8,13 @@ use mqtt_protocol_core::mqtt::packet::{Property, RetainHandling, SubEntry, v3_1_
 use mqtt_protocol_core::mqtt::result_code::{
     MqttError, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
 };
-use route::TopicFilter;
+use route::{FilterError, TopicFilter};
 
-use super::{Client, MqttLimits, Version, reason};
+use super::{Client, Version, check_text, check_user_properties, reason};
 use crate::close::{self, Close};
 use crate::hub::Options;
-use crate::protocol::{Action, Answer, Filters, Subscribe};
+use crate::protocol::filters::Filters;
+use crate::protocol::{Action, Answer, FilterRefusal, Subscribe};
 
 /// A SUBSCRIBE of either version.
 pub(super) struct Request {
@@ -22,38 +23,59 @@ pub(super) struct Request {
     entries: Vec<SubEntry>,
 }
 
-pub(super) fn read_v3(packet: &RawPacket) -> Result<Request, MqttError> {
-    let subscribe = packet.parse_exact(v3_1_1::Subscribe::parse)?;
+pub(super) fn read_v3(packet: &RawPacket) -> Result<Request, Close> {
+    let subscribe = packet.parse_exact(v3_1_1::Subscribe::parse);
+    let subscribe = subscribe.map_err(reason)?;
     let entries = subscribe.entries().clone();
     // Above the QoS, 3.1.1 has reserved bits where 5.0 has options (section 3.8.3).
     let reserved = |entry: &SubEntry| entry.sub_opts().to_buffer()[0] & 0b1111_1100 != 0;
     if entries.iter().any(reserved) {
-        return Err(MqttError::MalformedPacket);
+        return Err(close::MQTT_MALFORMED);
     }
     Ok(Request {
-        packet_id: subscribe.packet_id(),
+        packet_id: check_packet_id(subscribe.packet_id())?,
         identifier: None,
         entries,
     })
 }
 
-pub(super) fn read_v5(packet: &RawPacket) -> Result<Request, MqttError> {
-    let subscribe = packet.parse_exact(v5_0::Subscribe::parse)?;
+pub(super) fn read_v5(packet: &RawPacket) -> Result<Request, Close> {
+    let subscribe = packet.parse_exact(v5_0::Subscribe::parse);
+    let subscribe = subscribe.map_err(reason)?;
+    check_user_properties(subscribe.props())?;
     let mut identifier = None;
     for property in subscribe.props() {
         if let Property::SubscriptionIdentifier(value) = property {
             // Neither zero nor twice (section 3.8.2.1.2).
-            let value = NonZeroU32::new(value.val()).ok_or(MqttError::ProtocolError)?;
+            let value = NonZeroU32::new(value.val()).ok_or(close::MQTT_PROTOCOL)?;
             if identifier.replace(value).is_some() {
-                return Err(MqttError::ProtocolError);
+                return Err(close::MQTT_PROTOCOL);
             }
         }
     }
+    let entries = subscribe.entries().clone();
+    // What is published by a shared subscriber could not be told from what is not (section 3.8.3.1).
+    let local_share = |entry: &SubEntry| is_shared(entry.topic_filter()) && entry.sub_opts().nl();
+    if entries.iter().any(local_share) {
+        return Err(close::MQTT_PROTOCOL);
+    }
     Ok(Request {
-        packet_id: subscribe.packet_id(),
+        packet_id: check_packet_id(subscribe.packet_id())?,
         identifier,
-        entries: subscribe.entries().clone(),
+        entries,
     })
+}
+
+/// Zero is no Packet Identifier (section 2.2.1).
+fn check_packet_id(packet_id: u16) -> Result<u16, Close> {
+    match packet_id {
+        0 => Err(close::MQTT_PROTOCOL),
+        _ => Ok(packet_id),
+    }
+}
+
+fn is_shared(filter: &str) -> bool {
+    filter.starts_with("$share/")
 }
 
 /// Subscribes to what can be, and says of each filter what became of it. All are granted QoS 0.
@@ -61,83 +83,88 @@ pub(super) fn subscribe(
     request: Request,
     client: Client,
     filters: &mut Filters,
-    limits: MqttLimits,
     actions: &mut Vec<Action>,
 ) -> Result<(), Close> {
-    let mut codes = Vec::with_capacity(request.entries.len());
-    let mut subscriptions = Vec::new();
     for entry in &request.entries {
-        let granted = grant(entry, filters, limits.filters);
-        codes.push(match &granted {
-            Ok(_) => SubackReasonCode::GrantedQos0,
-            Err(code) => *code,
-        });
-        if let Ok((filter, fresh)) = granted {
-            let handling = entry.sub_opts().rh();
-            let options = Options {
-                identifier: request.identifier,
-                retain_as_published: entry.sub_opts().rap(),
-                snapshot: handling == RetainHandling::SendRetained
-                    || handling == RetainHandling::SendRetainedIfNotExists && fresh,
-            };
-            subscriptions.push((filter, options));
+        check_text(entry.topic_filter())?;
+    }
+    let mut suback = Suback {
+        packet_id: request.packet_id,
+        codes: Vec::with_capacity(request.entries.len()),
+        why: None,
+    };
+    let mut subscriptions = Vec::new();
+    for (at, entry) in request.entries.iter().enumerate() {
+        suback.codes.push(SubackReasonCode::GrantedQos0);
+        match grant(entry.topic_filter(), filters) {
+            Ok((filter, fresh)) => {
+                let handling = entry.sub_opts().rh();
+                let options = Options {
+                    identifier: request.identifier,
+                    retain_as_published: entry.sub_opts().rap(),
+                    snapshot: handling == RetainHandling::SendRetained
+                        || handling == RetainHandling::SendRetainedIfNotExists && fresh,
+                };
+                subscriptions.push((filter, options));
+            }
+            Err(refusal) => suback.refuse(at, &refusal, actions),
         }
     }
-    let suback = Suback {
-        packet_id: request.packet_id,
-        codes,
-    };
     if subscriptions.is_empty() {
-        client.send(suback.encode(client.version)?, actions);
-    } else {
-        actions.push(Action::Subscribe(Subscribe {
-            subscriptions,
-            answer: Answer::Mqtt(suback),
-        }));
+        return suback.send(client, actions);
     }
+    actions.push(Action::Subscribe(Subscribe {
+        subscriptions,
+        answer: Answer::Mqtt(suback),
+    }));
     Ok(())
 }
 
-/// Answers a SUBSCRIBE. Returns the subscriptions to be made: those that are not `refused`.
+/// Answers a SUBSCRIBE. Returns the subscriptions to be made, which are those that are not
+/// `refused`, and whether the client could be told.
 pub(super) fn settle(
     request: Subscribe,
     client: Client,
     filters: &mut Filters,
     refused: &HashSet<TopicFilter>,
     actions: &mut Vec<Action>,
-) -> Result<Vec<(TopicFilter, Options)>, Close> {
+) -> (Vec<(TopicFilter, Options)>, Result<(), Close>) {
     let mut subscriptions = request.subscriptions;
+    let mut sent = Ok(());
     if let Answer::Mqtt(mut suback) = request.answer {
-        let granted = suback.codes.iter_mut();
-        let granted = granted.filter(|code| **code == SubackReasonCode::GrantedQos0);
-        for (code, (filter, _)) in granted.zip(&subscriptions) {
+        let granted = suback.codes.iter().enumerate();
+        let granted = granted.filter(|(_, code)| **code == SubackReasonCode::GrantedQos0);
+        let granted: Vec<usize> = granted.map(|(at, _)| at).collect();
+        for (at, (filter, _)) in granted.into_iter().zip(&subscriptions) {
             if refused.contains(filter) {
-                *code = SubackReasonCode::QuotaExceeded;
+                suback.refuse(at, &FilterRefusal::Unserved, actions);
                 filters.remove(filter);
             }
         }
-        client.send(suback.encode(client.version)?, actions);
+        sent = suback.send(client, actions);
     }
     subscriptions.retain(|(filter, _)| !refused.contains(filter));
-    Ok(subscriptions)
+    (subscriptions, sent)
 }
 
 /// The filter, and whether the client was not subscribed to it.
-fn grant(
-    entry: &SubEntry,
-    filters: &mut Filters,
-    max: usize,
-) -> Result<(TopicFilter, bool), SubackReasonCode> {
-    let text = entry.topic_filter();
-    if text.starts_with("$share/") {
-        return Err(SubackReasonCode::SharedSubscriptionsNotSupported);
+fn grant(text: &str, filters: &mut Filters) -> Result<(TopicFilter, bool), FilterRefusal> {
+    if is_shared(text) {
+        return Err(FilterRefusal::Shared);
     }
-    let filter: TopicFilter = text
-        .parse()
-        .map_err(|_| SubackReasonCode::TopicFilterInvalid)?;
-    match filters.insert(&filter, max) {
-        Some(fresh) => Ok((filter, fresh)),
-        None => Err(SubackReasonCode::QuotaExceeded),
+    let filter = filters.limits().parse(text)?;
+    let fresh = filters.insert(&filter)?;
+    Ok((filter, fresh))
+}
+
+fn code(refusal: &FilterRefusal) -> SubackReasonCode {
+    match refusal {
+        FilterRefusal::Shared => SubackReasonCode::SharedSubscriptionsNotSupported,
+        FilterRefusal::Invalid(FilterError::TooLong(_))
+        | FilterRefusal::Unserved
+        | FilterRefusal::TooDeep(_)
+        | FilterRefusal::TooMany(_) => SubackReasonCode::QuotaExceeded,
+        FilterRefusal::Invalid(_) => SubackReasonCode::TopicFilterInvalid,
     }
 }
 
@@ -146,27 +173,45 @@ fn grant(
 pub(in crate::protocol) struct Suback {
     packet_id: u16,
     codes: Vec<SubackReasonCode>,
+    /// What is wrong with the first filter that was refused.
+    why: Option<String>,
 }
 
 impl Suback {
-    fn encode(self, version: Version) -> Result<Vec<u8>, Close> {
-        let Self { packet_id, codes } = self;
-        match version {
-            Version::V3 => {
-                let codes = codes.into_iter().map(|code| match code {
-                    SubackReasonCode::GrantedQos0 => SubackReturnCode::SuccessMaximumQos0,
-                    _ => SubackReturnCode::Failure,
-                });
-                let builder = v3_1_1::Suback::builder().packet_id(packet_id);
-                let suback = builder.return_codes(codes.collect()).build();
-                Ok(suback.map_err(reason)?.to_continuous_buffer())
-            }
-            Version::V5 => {
-                let builder = v5_0::Suback::builder().packet_id(packet_id);
-                let suback = builder.reason_codes(codes).build();
-                Ok(suback.map_err(reason)?.to_continuous_buffer())
-            }
-        }
+    /// The filter at this place is refused.
+    fn refuse(&mut self, at: usize, refusal: &FilterRefusal, actions: &mut Vec<Action>) {
+        actions.push(Action::Refused(refusal.name()));
+        self.codes[at] = code(refusal);
+        let number = at + 1;
+        let why = &mut self.why;
+        why.get_or_insert_with(|| format!("filter {number}: {refusal}"));
+    }
+
+    fn send(self, client: Client, actions: &mut Vec<Action>) -> Result<(), Close> {
+        let packet = match client.version {
+            Version::V3 => self.encode_v3(),
+            Version::V5 => self.encode_v5(client),
+        };
+        client.send(packet.map_err(reason)?, actions)
+    }
+
+    fn encode_v3(self) -> Result<Vec<u8>, MqttError> {
+        let codes = self.codes.into_iter().map(|code| match code {
+            SubackReasonCode::GrantedQos0 => SubackReturnCode::SuccessMaximumQos0,
+            _ => SubackReturnCode::Failure,
+        });
+        let builder = v3_1_1::Suback::builder().packet_id(self.packet_id);
+        let suback = builder.return_codes(codes.collect()).build()?;
+        Ok(suback.to_continuous_buffer())
+    }
+
+    fn encode_v5(self, client: Client) -> Result<Vec<u8>, MqttError> {
+        let why = self.why.filter(|_| client.problem_information);
+        client.explained(why.as_deref(), |properties| {
+            let builder = v5_0::Suback::builder().packet_id(self.packet_id);
+            let builder = builder.reason_codes(self.codes.clone()).props(properties);
+            Ok(builder.build()?.to_continuous_buffer())
+        })
     }
 }
 
@@ -186,9 +231,14 @@ pub(super) fn unsubscribe(
         Version::V5 => {
             let unsubscribe = packet.parse_exact(v5_0::Unsubscribe::parse);
             let unsubscribe = unsubscribe.map_err(reason)?;
+            check_user_properties(unsubscribe.props())?;
             (unsubscribe.packet_id(), unsubscribe.entries().clone())
         }
     };
+    let packet_id = check_packet_id(packet_id)?;
+    for text in &texts {
+        check_text(text.as_str())?;
+    }
     let mut codes = Vec::with_capacity(texts.len());
     for text in &texts {
         codes.push(match text.as_str().parse() {
@@ -203,9 +253,8 @@ pub(super) fn unsubscribe(
     let unsuback = match client.version {
         Version::V3 => {
             let builder = v3_1_1::Unsuback::builder().packet_id(packet_id);
-            builder
-                .build()
-                .map(|unsuback| unsuback.to_continuous_buffer())
+            let unsuback = builder.build();
+            unsuback.map(|unsuback| unsuback.to_continuous_buffer())
         }
         Version::V5 => {
             let builder = v5_0::Unsuback::builder().packet_id(packet_id);
@@ -213,6 +262,5 @@ pub(super) fn unsubscribe(
             unsuback.map(|unsuback| unsuback.to_continuous_buffer())
         }
     };
-    client.send(unsuback.map_err(|_| close::MQTT_PROTOCOL)?, actions);
-    Ok(())
+    client.send(unsuback.map_err(reason)?, actions)
 }
