@@ -8,19 +8,7 @@ mod support;
 use bytes::Bytes;
 use fanout::hub::{Event, RouteId};
 use fanout::metrics::Reason;
-use support::{Client, Harness, settings};
-
-const CONNECT_V3: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
-const CONNECT_V5: &[u8] = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c";
-
-async fn open(harness: &Harness, connect: &'static [u8]) -> Client {
-    let mut client = harness.mqtt().await;
-    client.say(Bytes::from_static(connect)).await;
-    let connack = client.packet().await;
-    assert_eq!(connack[0], 0x20);
-    assert_eq!(connack[3], 0, "refused: {connack:?}");
-    client
-}
+use support::{CONNECT_V3, CONNECT_V5, Client, Harness, settings};
 
 async fn say(client: &mut Client, packet: &'static [u8]) {
     client.say(Bytes::from_static(packet)).await;
@@ -38,13 +26,13 @@ async fn retained_values_come_behind_suback_and_then_the_stream() {
     let harness = Harness::start(settings()).await;
     harness.publish("a/1", "1").await;
 
-    let mut v3 = open(&harness, CONNECT_V3).await;
+    let mut v3 = harness.mqtt_open(CONNECT_V3).await;
     say(&mut v3, b"\x82\x08\x00\x01\x00\x03a/+\x02").await;
     assert_eq!(v3.packet().await[..], *b"\x90\x03\x00\x01\x00");
     assert_eq!(v3.packet().await[..], *b"\x31\x06\x00\x03a/11");
 
     // Subscription Identifier 5.
-    let mut v5 = open(&harness, CONNECT_V5).await;
+    let mut v5 = harness.mqtt_open(CONNECT_V5).await;
     say(&mut v5, b"\x82\x0b\x00\x01\x02\x0b\x05\x00\x03a/+\x00").await;
     assert_eq!(v5.packet().await[..], *b"\x90\x04\x00\x01\x00\x00");
     assert_eq!(v5.packet().await[..], *b"\x31\x09\x00\x03a/1\x02\x0b\x051");
@@ -57,7 +45,7 @@ async fn retained_values_come_behind_suback_and_then_the_stream() {
 #[tokio::test]
 async fn a_message_carries_the_identifiers_of_all_matching_subscriptions() {
     let harness = Harness::start(settings()).await;
-    let mut client = open(&harness, CONNECT_V5).await;
+    let mut client = harness.mqtt_open(CONNECT_V5).await;
     say(&mut client, b"\x82\x09\x00\x01\x02\x0b\x05\x00\x01#\x00").await;
     client.packet().await;
     // Retain As Published, and no retained messages.
@@ -76,7 +64,7 @@ async fn a_message_carries_the_identifiers_of_all_matching_subscriptions() {
 #[tokio::test]
 async fn retain_handling_2_gets_no_value_that_is_loaded_later() {
     let harness = Harness::start(settings()).await;
-    let mut client = open(&harness, CONNECT_V5).await;
+    let mut client = harness.mqtt_open(CONNECT_V5).await;
     say(&mut client, b"\x82\x07\x00\x01\x00\x00\x01a\x20").await;
     client.packet().await;
     let messages = vec![harness.message("a", "1")];
@@ -109,7 +97,7 @@ async fn a_silent_client_is_disconnected() {
     let harness = Harness::start(settings()).await;
     // Keep alive of one second.
     let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x01\x00\x00\x01c";
-    let mut client = open(&harness, connect).await;
+    let mut client = harness.mqtt_open(connect).await;
     disconnect(&mut client, 0x8D).await;
     assert_eq!(client.close_code().await, 4003);
 
@@ -125,16 +113,16 @@ async fn what_a_client_must_not_do_has_its_code() {
         (CONNECT_V5, 0x82, 4011),
         (b"\x82\x02\x00\x01", 0x81, 4010),
     ] {
-        let mut client = open(&harness, CONNECT_V5).await;
+        let mut client = harness.mqtt_open(CONNECT_V5).await;
         say(&mut client, packet).await;
         disconnect(&mut client, reason).await;
         assert_eq!(client.close_code().await, code);
     }
-    let mut client = open(&harness, CONNECT_V3).await;
+    let mut client = harness.mqtt_open(CONNECT_V3).await;
     say(&mut client, b"\x30\x04\x00\x01ax").await;
     assert_eq!(client.close_code().await, 4012);
 
-    let mut client = open(&harness, CONNECT_V5).await;
+    let mut client = harness.mqtt_open(CONNECT_V5).await;
     client.say("text").await;
     disconnect(&mut client, 0x81).await;
     assert_eq!(client.close_code().await, 1003);
@@ -147,7 +135,7 @@ async fn what_a_client_must_not_do_has_its_code() {
 #[tokio::test]
 async fn a_refused_filter_is_counted() {
     let harness = Harness::start(settings()).await;
-    let mut client = open(&harness, CONNECT_V3).await;
+    let mut client = harness.mqtt_open(CONNECT_V3).await;
     say(&mut client, b"\x82\x0c\0\x01\0\x02#a\0\0\x02b#\0").await;
     assert_eq!(client.packet().await[..], *b"\x90\x04\0\x01\x80\x80");
     let mut json = harness.json("/ws?topics=").await;
@@ -175,8 +163,8 @@ async fn a_refused_connect_is_answered_before_the_close() {
 #[tokio::test]
 async fn a_server_that_ends_says_so() {
     let harness = Harness::start(settings()).await;
-    let mut v3 = open(&harness, CONNECT_V3).await;
-    let mut v5 = open(&harness, CONNECT_V5).await;
+    let mut v3 = harness.mqtt_open(CONNECT_V3).await;
+    let mut v5 = harness.mqtt_open(CONNECT_V5).await;
     harness.shutdown.cancel();
     disconnect(&mut v5, 0x8B).await;
     assert_eq!(v5.close_code().await, 1012);

@@ -155,7 +155,21 @@ impl Harness {
     pub(crate) async fn mqtt(&self) -> Client {
         Client::connect(&format!("ws://{}/mqtt", self.address), Some("mqtt")).await
     }
+
+    /// An MQTT client whose CONNECT is accepted.
+    pub(crate) async fn mqtt_open(&self, connect: &'static [u8]) -> Client {
+        let mut client = self.mqtt().await;
+        client.say(Bytes::from_static(connect)).await;
+        let connack = client.packet().await;
+        assert_eq!(connack[0], 0x20);
+        assert_eq!(connack[3], 0, "refused: {connack:?}");
+        client
+    }
 }
+
+/// MQTT's CONNECT, with a clean session and without a Keep Alive.
+pub(crate) const CONNECT_V3: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c";
+pub(crate) const CONNECT_V5: &[u8] = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c";
 
 pub(crate) struct Client(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 

@@ -94,6 +94,8 @@ fn a_packet_is_exactly_as_long_as_it_says() {
     closes_with(&feed(&mut v5(), b"\xe0\x02\0\x05"), close::MQTT_MALFORMED);
     let trailing = b"\x82\x08\0\x01\0\0\x01a\0\0";
     closes_with(&feed(&mut v5(), trailing), close::MQTT_MALFORMED);
+    // A length of zero in two bytes does no harm.
+    assert_eq!(sent(&feed(&mut v5(), b"\xc0\x80\0"), 13), b"");
     // Five bytes of length.
     let endless = b"\xc0\xff\xff\xff\xff\x01";
     closes_with(&feed(&mut v5(), endless), close::MQTT_MALFORMED);
