@@ -1,12 +1,14 @@
 //! Flags and environment variables.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use clap::Parser;
 
-use crate::server::{AllowOrigin, EventStreams, Limits, Settings};
+use crate::server::{
+    AddressHeader, AllowOrigin, EventStreams, Limits, Proxies, Settings, TrustedProxy,
+};
 
 /// Streams Kafka topics to browsers: JSON over WebSocket at /ws, MQTT over WebSocket at /mqtt,
 /// Server-Sent Events at /events.
@@ -46,6 +48,37 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<AllowOrigin>,
 
+    /// A proxy whose word counts on whose connection it passes on: an address, or a network as in
+    /// 10.0.0.0/8. Without one, an address is the other end of the socket. Repeatable.
+    #[arg(long, env = "GAMECAST_FANOUT_TRUSTED_PROXY", value_delimiter = ',')]
+    pub trusted_proxy: Vec<TrustedProxy>,
+
+    /// The header in which trusted proxies say it. The other one is whatever the client has written.
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_ADDRESS_HEADER",
+        default_value = "x-forwarded-for"
+    )]
+    pub address_header: AddressHeader,
+
+    /// How many clients may be connected.
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_MAX_CONNECTIONS",
+        default_value_t = 50_000
+    )]
+    pub max_connections: usize,
+
+    /// How many of them from one address, or one /64 of IPv6 [default: no limit]. Behind a proxy
+    /// it needs --trusted-proxy, or all clients are one.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_CONNECTIONS_PER_ADDRESS")]
+    pub max_connections_per_address: Option<NonZeroU32>,
+
+    /// How long a client that was not taken in is to wait before it comes back: a random time
+    /// between this and twice this.
+    #[arg(long, env = "GAMECAST_FANOUT_FULL_RETRY", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub full_retry: Duration,
+
     /// How many bytes may wait for one client before it is closed as too slow.
     #[arg(long, env = "GAMECAST_FANOUT_OUTBOX_BYTES", default_value_t = 256 * 1024)]
     pub outbox_bytes: usize,
@@ -53,6 +86,22 @@ pub struct Args {
     /// The largest message that a client may send, in bytes.
     #[arg(long, env = "GAMECAST_FANOUT_MAX_MESSAGE_BYTES", default_value_t = 64 * 1024)]
     pub max_message_bytes: usize,
+
+    /// How many bytes a client may send per second; at once, two of the largest messages.
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_MAX_INBOUND_BYTES",
+        default_value = "16384"
+    )]
+    pub max_inbound_bytes: NonZeroU32,
+
+    /// How many messages a client may send per second; at once, those of four seconds.
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_MAX_INBOUND_MESSAGES",
+        default_value = "50"
+    )]
+    pub max_inbound_messages: NonZeroU32,
 
     /// The largest record that is served, in bytes; at most half of --outbox-bytes.
     #[arg(long, env = "GAMECAST_FANOUT_MAX_RECORD_BYTES", default_value_t = 128 * 1024)]
@@ -66,6 +115,10 @@ pub struct Args {
     )]
     pub max_subscriptions: usize,
 
+    /// How many filters one client may subscribe to per second; at once, --max-subscriptions.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_SUBSCRIBES", default_value = "100")]
+    pub max_subscribes: NonZeroU32,
+
     /// How many levels a filter may have: games/+/odds has three.
     #[arg(long, env = "GAMECAST_FANOUT_MAX_FILTER_LEVELS", default_value_t = 16)]
     pub max_filter_levels: usize,
@@ -76,7 +129,8 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_MAX_KEEP_ALIVE", default_value = "60s", value_parser = parse_keep_alive)]
     pub max_keep_alive: u16,
 
-    /// How long a client may take to upgrade to WebSocket, and then to send an MQTT CONNECT.
+    /// How long a client may take, from the first packet of TCP, to complete its request, and on
+    /// /mqtt to send CONNECT.
     #[arg(long, env = "GAMECAST_FANOUT_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub handshake_timeout: Duration,
 
@@ -126,7 +180,17 @@ impl Args {
         Settings {
             workers: workers.unwrap_or(NonZeroUsize::MIN),
             origins: self.allow_origin.clone(),
+            proxies: Proxies {
+                trusted: self.trusted_proxy.clone(),
+                header: self.address_header,
+            },
+            full_retry: self.full_retry,
             limits: Limits {
+                connections: self.max_connections,
+                connections_per_address: self.max_connections_per_address,
+                inbound_bytes: self.max_inbound_bytes,
+                inbound_messages: self.max_inbound_messages,
+                subscribes: self.max_subscribes,
                 outbox_bytes: self.outbox_bytes,
                 message_bytes: self.max_message_bytes,
                 subscriptions: self.max_subscriptions,

@@ -66,6 +66,14 @@ pub const DRAINING: Close = Close {
     mqtt: 0x8B,
 };
 
+/// `--max-connections` are connected: come back later, or to another server.
+pub const FULL: Close = Close {
+    code: 1013,
+    name: "full",
+    reason: "server is full, try again later",
+    mqtt: 0x89,
+};
+
 /// The client reads more slowly than its topics speak, and `--outbox-bytes` are waiting for it.
 pub const SLOW: Close = Close {
     code: 4001,
@@ -98,11 +106,35 @@ pub const IDLE: Close = Close {
     mqtt: 0x8D,
 };
 
+/// More bytes or messages of the client than `--max-inbound-bytes` or `--max-inbound-messages`.
+pub const RATE: Close = Close {
+    code: 4005,
+    name: "rate",
+    reason: "too much sent in too short a time",
+    mqtt: 0x96,
+};
+
+/// More filters subscribed to than `--max-subscribes`.
+pub const SUBSCRIBE_RATE: Close = Close {
+    code: 4006,
+    name: "subscribe_rate",
+    reason: "too many subscribes in too short a time",
+    mqtt: 0x97,
+};
+
 /// An event stream of topics that this server has no room for.
 pub const QUOTA: Close = Close {
     code: 4007,
     name: "quota",
     reason: "the server cannot serve so many topics",
+    mqtt: 0x97,
+};
+
+/// `--max-connections-per-address` of the client's address are connected.
+pub const ADDRESS_FULL: Close = Close {
+    code: 4008,
+    name: "address_full",
+    reason: "too many connections from your address",
     mqtt: 0x97,
 };
 

@@ -6,15 +6,19 @@
 //! ```
 
 mod events;
+mod forwarded;
 mod origin;
+mod overload;
 mod query;
 mod refusal;
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use route::TopicFilter;
 
+pub use forwarded::{AddressHeader, NetworkError, Proxies, TrustedProxy};
 pub use origin::{AllowOrigin, OriginError};
 pub(crate) use refusal::Answer;
 use refusal::Refusal;
@@ -42,6 +46,8 @@ pub(crate) enum Endpoint {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) endpoint: Endpoint,
+    /// Whose connection it is, as far as trusted proxies tell.
+    pub(crate) client: IpAddr,
     pub(crate) response: Vec<u8>,
 }
 
@@ -56,24 +62,32 @@ pub(crate) fn too_large() -> Answer {
     Refusal::TooLarge.answer("")
 }
 
-/// Reads the head of a request and decides what it is answered.
-pub(crate) fn open(
-    head: &[u8],
-    origins: &[AllowOrigin],
-    limits: FilterLimits,
-) -> Result<Opening, Answer> {
-    let request = parse(head).map_err(|refusal| refusal.answer(""))?;
-    if request.uri().path() == "/events" {
-        return events::open(&request, origins, limits);
-    }
-    upgrade(&request, origins, limits).map_err(|refusal| refusal.answer(""))
+/// What a request is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) origins: &'a [AllowOrigin],
+    pub(crate) filters: FilterLimits,
+    pub(crate) proxies: &'a Proxies,
+    /// The other end of the socket.
+    pub(crate) peer: IpAddr,
 }
 
-fn upgrade(
-    request: &Request<()>,
-    origins: &[AllowOrigin],
-    limits: FilterLimits,
-) -> Result<Opening, Refusal> {
+impl Rules<'_> {
+    fn client(&self, headers: &HeaderMap) -> IpAddr {
+        self.proxies.client(headers, self.peer)
+    }
+}
+
+/// Reads the head of a request and decides what it is answered.
+pub(crate) fn open(head: &[u8], rules: &Rules<'_>) -> Result<Opening, Answer> {
+    let request = parse(head).map_err(|refusal| refusal.answer(""))?;
+    if request.uri().path() == "/events" {
+        return events::open(&request, rules);
+    }
+    upgrade(&request, rules).map_err(|refusal| refusal.answer(""))
+}
+
+fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal> {
     let mqtt = match request.uri().path() {
         "/ws" => false,
         "/mqtt" => true,
@@ -84,7 +98,7 @@ fn upgrade(
     }
     let response = tungstenite::handshake::server::create_response(request);
     let mut response = response.map_err(|_| Refusal::NotUpgrade)?;
-    origin::check(request.headers(), origins)?;
+    origin::check(request.headers(), rules.origins)?;
     let endpoint = if mqtt {
         if !offers_mqtt(request.headers()) {
             return Err(Refusal::Subprotocol);
@@ -94,13 +108,14 @@ fn upgrade(
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
         Endpoint::Mqtt
     } else {
-        Endpoint::Json(query::topics(request.uri().query(), limits)?)
+        Endpoint::Json(query::topics(request.uri().query(), rules.filters)?)
     };
     let mut bytes = Vec::new();
     tungstenite::handshake::server::write_response(&mut bytes, &response)
         .map_err(|_| Refusal::Malformed)?;
     Ok(Opening {
         endpoint,
+        client: rules.client(request.headers()),
         response: bytes,
     })
 }

@@ -180,6 +180,10 @@ impl Metrics {
         );
     }
 
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
     pub(crate) fn closed(&self, close: Close) {
         let label = CloseCode {
             code: close.code,

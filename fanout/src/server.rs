@@ -7,26 +7,37 @@
 //!   interest <-- first and last subscriber  +-- whoever consumes Kafka
 //! ```
 
+mod admission;
 mod client;
 mod connection;
+mod files;
 mod framing;
 mod goodbye;
 mod holders;
 mod open;
 mod pulse;
+mod rate;
 mod subscribing;
 mod worker;
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::http::{AllowOrigin, OriginError};
+use admission::{Admission, Place};
+use rate::Rate;
+
+pub use crate::http::{
+    AddressHeader, AllowOrigin, NetworkError, OriginError, Proxies, TrustedProxy,
+};
 use crate::hub::{Batch, Interest};
 use crate::metrics::Metrics;
 use crate::protocol::FilterLimits;
@@ -37,18 +48,28 @@ const WAITING_BATCHES: usize = 64;
 /// Accepted sockets that may wait for a worker; beyond, the kernel's own queue fills.
 const WAITING_SOCKETS: usize = 256;
 
-/// What a client may take.
+/// What clients may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Clients at the same time.
+    pub connections: usize,
+    /// Of those with one address.
+    pub connections_per_address: Option<NonZeroU32>,
     /// Bytes that may wait for it.
     pub outbox_bytes: usize,
     /// Bytes of a message that it sends.
     pub message_bytes: usize,
+    /// Bytes that it sends per second.
+    pub inbound_bytes: NonZeroU32,
+    /// Messages that it sends per second.
+    pub inbound_messages: NonZeroU32,
     /// Filters that it is subscribed to.
     pub subscriptions: usize,
+    /// Filters that it subscribes to per second.
+    pub subscribes: NonZeroU32,
     /// Levels of a filter.
     pub filter_levels: usize,
-    /// Time to upgrade, and then to send an MQTT CONNECT.
+    /// Time from the first packet of TCP to the upgrade, and to an MQTT CONNECT.
     pub handshake: Duration,
     /// Time that a SUBSCRIBE waits for its topics to be live before it has effect anyway.
     pub subscribe: Duration,
@@ -65,6 +86,22 @@ impl Limits {
             levels: self.filter_levels,
         }
     }
+
+    /// At once, two of the largest messages.
+    fn byte_rate(&self) -> Rate {
+        Rate::new(self.inbound_bytes, self.message_bytes.saturating_mul(2))
+    }
+
+    /// At once, those of four seconds.
+    fn message_rate(&self) -> Rate {
+        let burst = (self.inbound_messages.get() as usize).saturating_mul(4);
+        Rate::new(self.inbound_messages, burst)
+    }
+
+    /// At once, all that it may have.
+    fn filter_rate(&self) -> Rate {
+        Rate::new(self.subscribes, self.subscriptions)
+    }
 }
 
 /// What event streams are sent beside their events.
@@ -77,11 +114,15 @@ pub struct EventStreams {
 }
 
 impl EventStreams {
-    /// A pause for one reader, up to twice the least, so that those who lost their server
-    /// together do not come back together.
     fn pause(&self) -> Duration {
-        self.retry.mul_f64(rand::random_range(1.0..2.0))
+        spread(self.retry)
     }
+}
+
+/// A pause for one client, up to twice the least, so that those who were sent away together do
+/// not come back together.
+fn spread(least: Duration) -> Duration {
+    least.mul_f64(rand::random_range(1.0..2.0))
 }
 
 /// How clients are served.
@@ -91,6 +132,10 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// Origins whose pages may connect, beside the server's own.
     pub origins: Vec<AllowOrigin>,
+    /// Who is believed when it says whose connection it passes on.
+    pub proxies: Proxies,
+    /// Least time after which a client that was not taken in may come back.
+    pub full_retry: Duration,
     pub limits: Limits,
     pub events: EventStreams,
 }
@@ -102,12 +147,23 @@ pub type Feed = mpsc::Sender<Batch>;
 #[derive(Debug)]
 pub struct Server {
     workers: Vec<Handle>,
+    admission: Arc<Admission>,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
 struct Handle {
-    sockets: mpsc::Sender<std::net::TcpStream>,
+    sockets: mpsc::Sender<Accepted>,
     thread: JoinHandle<()>,
+}
+
+/// A socket on its way to a worker.
+#[derive(Debug)]
+struct Accepted {
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    at: Instant,
+    place: Place,
 }
 
 impl Server {
@@ -121,6 +177,9 @@ impl Server {
         interest: &mpsc::UnboundedSender<Interest>,
         shutdown: &CancellationToken,
     ) -> io::Result<(Self, Vec<Feed>)> {
+        let limits = &settings.limits;
+        let admission = Admission::new(limits.connections, limits.connections_per_address);
+        files::make_room(admission.sockets());
         let mut workers = Vec::new();
         let mut feeds = Vec::new();
         for number in 0..settings.workers.get() {
@@ -141,7 +200,12 @@ impl Server {
             workers.push(Handle { sockets, thread });
             feeds.push(feed);
         }
-        Ok((Self { workers }, feeds))
+        let server = Self {
+            workers,
+            admission,
+            metrics: metrics.clone(),
+        };
+        Ok((server, feeds))
     }
 
     /// Accepts connections until `shutdown` is cancelled, and returns when all have ended.
@@ -156,8 +220,21 @@ impl Server {
             };
             // A socket that cannot be handed over is of a client that has left already, except
             // when the process runs out of files: then waiting is all that helps.
-            match accepted.and_then(|(socket, _)| socket.into_std()) {
-                Ok(socket) => {
+            let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
+            match accepted {
+                Ok((socket, peer)) => {
+                    let Some(place) = self.admission.accept() else {
+                        // There is no telling why without reading a request, for which there is
+                        // no room.
+                        self.metrics.refused("sockets");
+                        continue;
+                    };
+                    let socket = Accepted {
+                        socket,
+                        peer,
+                        at: Instant::now(),
+                        place,
+                    };
                     let worker = &self.workers[next % self.workers.len()];
                     if worker.sockets.send(socket).await.is_err() {
                         tracing::error!("a worker has ended");

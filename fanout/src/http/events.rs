@@ -4,31 +4,27 @@ use http::{HeaderMap, Method, Request};
 
 use super::origin::{self, AllowOrigin};
 use super::refusal::{Answer, Refusal};
-use super::{Endpoint, Opening, query};
-use crate::protocol::FilterLimits;
+use super::{Endpoint, Opening, Rules, query};
 
 /// What is served here.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-pub(super) fn open(
-    request: &Request<()>,
-    origins: &[AllowOrigin],
-    limits: FilterLimits,
-) -> Result<Opening, Answer> {
-    let cors = cors(request.headers(), origins).map_err(|refusal| refusal.answer(""))?;
+pub(super) fn open(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Answer> {
+    let cors = cors(request.headers(), rules.origins).map_err(|refusal| refusal.answer(""))?;
     let filters = || {
-        let filters = query::each_topic(request.uri().query(), limits);
+        let filters = query::each_topic(request.uri().query(), rules.filters);
         filters.map_err(|refusal| refusal.answer(&cors))
     };
     match *request.method() {
         Method::GET => Ok(Opening {
             endpoint: Endpoint::Events(filters()?),
+            client: rules.client(request.headers()),
             response: head(&cors).into(),
         }),
         Method::HEAD => filters().and_then(|_| {
             Err(Answer {
                 name: "head",
-                response: head(&cors),
+                response: head(&cors).into(),
             })
         }),
         // EventSource never asks first. Programs that use fetch() to send a Last-Event-ID do.
@@ -39,7 +35,8 @@ pub(super) fn open(
                  Access-Control-Allow-Methods: GET, HEAD\r\n\
                  Access-Control-Allow-Headers: Cache-Control, Last-Event-ID\r\n\
                  Access-Control-Max-Age: 86400\r\nConnection: close\r\n\r\n"
-            ),
+            )
+            .into_bytes(),
         }),
         _ => Err(Refusal::Method(METHODS).answer(&cors)),
     }

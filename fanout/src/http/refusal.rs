@@ -11,14 +11,16 @@ use crate::protocol::FilterRefusal;
 pub(crate) struct Answer {
     /// The label under which it is counted.
     pub(crate) name: &'static str,
-    pub(crate) response: String,
+    pub(crate) response: Vec<u8>,
 }
 
 impl Answer {
     /// No answer at all.
     pub(crate) fn silent(name: &'static str) -> Self {
-        let response = String::new();
-        Self { name, response }
+        Self {
+            name,
+            response: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +95,7 @@ impl Refusal {
         );
         Answer {
             name: self.name(),
-            response,
+            response: response.into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::close;
 
 const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -10,8 +11,22 @@ const LIMITS: FilterLimits = FilterLimits {
     levels: 4,
 };
 
+fn judge(head: &[u8], origins: &[AllowOrigin]) -> Result<Opening, Answer> {
+    let proxies = Proxies {
+        trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        header: AddressHeader::XForwardedFor,
+    };
+    let rules = Rules {
+        origins,
+        filters: LIMITS,
+        proxies: &proxies,
+        peer: "10.0.0.1".parse().unwrap(),
+    };
+    open(head, &rules)
+}
+
 fn ask(head: &str, origins: &[AllowOrigin]) -> Result<Opening, Answer> {
-    open(head.as_bytes(), origins, LIMITS)
+    judge(head.as_bytes(), origins)
 }
 
 fn get(target: &str, more: &str) -> Result<Opening, Answer> {
@@ -23,6 +38,7 @@ fn get(target: &str, more: &str) -> Result<Opening, Answer> {
 /// The label, the status and the response of a request that opens nothing.
 fn refused(answer: Result<Opening, Answer>) -> (&'static str, u16, String) {
     let Answer { name, response } = answer.unwrap_err();
+    let response = String::from_utf8(response).unwrap();
     let status = response.split(' ').nth(1).unwrap().parse().unwrap();
     (name, status, response)
 }
@@ -47,6 +63,31 @@ fn upgrades_as_the_rfc_says() {
     let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
     assert!(response.contains(accept), "{response}");
     assert!(response.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn a_trusted_proxy_tells_whose_connection_it_is() {
+    let line = "X-Forwarded-For: 1.2.3.4\r\n";
+    for path in ["/ws", "/events"] {
+        let client = get(path, line).unwrap().client;
+        assert_eq!(client.to_string(), "1.2.3.4");
+    }
+}
+
+#[test]
+fn whoever_is_not_taken_in_is_told_when_to_come_back() {
+    let pause = std::time::Duration::from_millis(2500);
+    for (close, status) in [(close::FULL, 503), (close::ADDRESS_FULL, 429)] {
+        let upgrade = get("/ws", "").unwrap();
+        let (name, got, response) = refused(Err(upgrade.refuse(close, pause)));
+        assert_eq!((name, got), (close.name, status));
+        assert!(response.contains("Retry-After: 3\r\n"), "{response}");
+    }
+    let events = get("/events", "").unwrap();
+    let (name, status, response) = refused(Err(events.refuse(close::FULL, pause)));
+    assert_eq!((name, status), ("full", 200));
+    assert!(response.contains("retry: 2500\n\nevent: close\ndata: {\"code\":1013,"));
+    assert!(response.ends_with("\r\n0\r\n\r\n"));
 }
 
 #[test]
@@ -167,7 +208,7 @@ fn everything_else_is_told_what_is_wrong() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), target in "\\PC{0,30}") {
-        let _ = open(&bytes, &[], LIMITS);
+        let _ = judge(&bytes, &[]);
         for path in ["/ws?topics", "/events?topic"] {
             let _ = ask(&format!("GET {path}={target} HTTP/1.1\r\n{UPGRADE}\r\n"), &[]);
         }

@@ -10,13 +10,15 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::admission::Place;
 use super::client::Client;
 use super::framing::Framing;
 use super::pulse::{Beat, Pulse};
+use super::rate::Allowance;
 use super::subscribing::Pending;
 use super::worker::Shared;
 use crate::close::{self, Close};
-use crate::http::Endpoint;
+use crate::http::{Endpoint, Opening};
 use crate::hub::ClientId;
 use crate::metrics::{Protocol, Reason};
 use crate::protocol::events::Events;
@@ -30,6 +32,14 @@ use crate::wire;
 /// Most bytes that are taken from a socket at once.
 pub(super) const READ_BYTES: usize = 16 * 1024;
 
+/// A socket that has passed the door.
+pub(super) struct Entry {
+    pub(super) socket: TcpStream,
+    /// When it was accepted.
+    pub(super) at: Instant,
+    pub(super) place: Place,
+}
+
 /// An open connection.
 pub(super) struct Connection {
     pub(super) state: Shared,
@@ -42,14 +52,18 @@ pub(super) struct Connection {
     /// When the client last said something that its protocol counts.
     heard: Instant,
     pulse: Pulse,
+    allowance: Allowance,
     pub(super) filters: usize,
     /// A SUBSCRIBE that cannot have effect yet.
     pub(super) pending: Option<Box<Pending>>,
+    /// Given back with the connection.
+    _place: Place,
 }
 
 impl Connection {
-    pub(super) fn new(state: Shared, socket: TcpStream, endpoint: Endpoint) -> Self {
-        let socket = Rc::new(socket);
+    pub(super) fn new(state: Shared, entry: Entry, opening: Opening) -> Self {
+        let endpoint = opening.endpoint;
+        let socket = Rc::new(entry.socket);
         let wake = Rc::new(Notify::new());
         let mut actions = Vec::new();
         let (id, limits, events, protocol) = {
@@ -106,10 +120,13 @@ impl Connection {
             framing,
             session,
             protocol,
-            heard: now,
+            // What CONNECT has to come in time after.
+            heard: entry.at,
             pulse,
+            allowance: Allowance::new(now),
             filters: 0,
             pending: None,
+            _place: entry.place,
         };
         connection.act(&mut actions);
         connection
@@ -223,8 +240,14 @@ impl Connection {
                 Framing::Events => Some(Ended::ByPeer),
             },
             Ok(count) => {
-                self.pulse.heard(Instant::now());
-                self.take_in(&scratch[..count])
+                let now = Instant::now();
+                self.pulse.heard(now);
+                let rate = self.state.borrow().context.settings.limits.byte_rate();
+                if self.allowance.bytes.take(count, rate, now) {
+                    self.take_in(&scratch[..count])
+                } else {
+                    Some(Ended::Closed(close::RATE))
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(_) => Some(Ended::Lost),
@@ -248,6 +271,10 @@ impl Connection {
                 None => break None,
                 Some(Incoming::Closed) => break Some(Ended::ByPeer),
                 Some(message) => {
+                    let rate = self.state.borrow().context.settings.limits.message_rate();
+                    if !self.allowance.messages.take(1, rate, Instant::now()) {
+                        break Some(Ended::Closed(close::RATE));
+                    }
                     if let Some(pending) = &mut self.pending {
                         self.heard = Instant::now();
                         pending.push(message);
@@ -297,8 +324,14 @@ impl Connection {
                     state.check_outbox(self.id);
                 }
                 Action::Subscribe(request) => {
-                    drop(state);
-                    self.subscribe(request);
+                    let rate = state.context.settings.limits.filter_rate();
+                    let count = request.subscriptions.len();
+                    if self.allowance.filters.take(count, rate, Instant::now()) {
+                        drop(state);
+                        self.subscribe(request);
+                    } else {
+                        state.close(self.id, close::SUBSCRIBE_RATE);
+                    }
                 }
                 Action::Unsubscribe(filter) => state.unsubscribe(self.id, &filter),
                 Action::Refused(reason) => {

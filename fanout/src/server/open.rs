@@ -1,17 +1,20 @@
 //! The beginning of a connection: its request, and the upgrade or the refusal.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
-use super::connection::Connection;
+use super::admission::{Full, Place};
+use super::connection::{Connection, Entry};
 use super::worker::Shared;
+use super::{Accepted, spread};
+use crate::close;
 use crate::http::{self, Answer, MAX_HEAD, Opening};
-use crate::metrics::Reason;
 
 /// How long a client that is refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,8 +28,8 @@ enum Unopened {
 }
 
 /// Serves a connection from its first byte to its last.
-pub(super) async fn serve(state: Shared, socket: std::net::TcpStream) {
-    let Ok(mut socket) = TcpStream::from_std(socket) else {
+pub(super) async fn serve(state: Shared, accepted: Accepted) {
+    let Ok(mut socket) = TcpStream::from_std(accepted.socket) else {
         return;
     };
     // A message leaves when it is written. A socket that refuses is closed already.
@@ -39,16 +42,22 @@ pub(super) async fn serve(state: Shared, socket: std::net::TcpStream) {
         let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(limits.idle * 2));
         (limits.handshake, context.shutdown.clone())
     };
+    let mut place = accepted.place;
     let opened = tokio::select! {
-        opened = timeout(limit, open(&state, &mut socket)) => {
-            opened.unwrap_or(Err(Unopened::Timeout))
-        }
+        // A request that is there already gets its answer.
+        biased;
+        opened = open(&state, &mut socket, accepted.peer, &mut place) => opened,
+        () = sleep_until(accepted.at + limit) => Err(Unopened::Timeout),
         () = shutdown.cancelled() => Err(Unopened::Shutdown),
     };
     match opened {
         Ok((opening, rest)) => {
-            let connection = Connection::new(state, socket, opening.endpoint);
-            connection.run(rest).await;
+            let entry = Entry {
+                socket,
+                at: accepted.at,
+                place,
+            };
+            Connection::new(state, entry, opening).run(rest).await;
         }
         // Boxed, so that connections that are served need not have room for it.
         Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
@@ -56,7 +65,12 @@ pub(super) async fn serve(state: Shared, socket: std::net::TcpStream) {
 }
 
 /// Reads the request and begins the response. Returns what was sent behind the request.
-async fn open(state: &Shared, socket: &mut TcpStream) -> Result<(Opening, Vec<u8>), Unopened> {
+async fn open(
+    state: &Shared,
+    socket: &mut TcpStream,
+    peer: SocketAddr,
+    place: &mut Place,
+) -> Result<(Opening, Vec<u8>), Unopened> {
     let mut bytes = Vec::with_capacity(1024);
     let end = loop {
         match socket.read_buf(&mut bytes).await {
@@ -69,16 +83,35 @@ async fn open(state: &Shared, socket: &mut TcpStream) -> Result<(Opening, Vec<u8
             _ => return Err(Unopened::Answered(http::too_large())),
         }
     };
-    let mut opening = {
-        let settings = &state.borrow().context.settings;
-        let limits = settings.limits.filters();
-        let opening = http::open(&bytes[..end], &settings.origins, limits);
-        opening.map_err(Unopened::Answered)?
-    };
+    let opening = judge(state, &bytes[..end], peer.ip(), place);
+    let mut opening = opening.map_err(Unopened::Answered)?;
     let response = std::mem::take(&mut opening.response);
     match socket.write_all(&response).await {
         Ok(()) => Ok((opening, bytes.split_off(end))),
         Err(_) => Err(Unopened::Lost),
+    }
+}
+
+/// Decides about a request with this head.
+fn judge(state: &Shared, head: &[u8], peer: IpAddr, place: &mut Place) -> Result<Opening, Answer> {
+    let context = &state.borrow().context;
+    let settings = &context.settings;
+    let rules = http::Rules {
+        origins: &settings.origins,
+        filters: settings.limits.filters(),
+        proxies: &settings.proxies,
+        peer,
+    };
+    let opening = http::open(head, &rules)?;
+    let admitted = match place.admit(opening.client) {
+        _ if context.shutdown.is_cancelled() => Err(close::DRAINING),
+        Ok(()) => Ok(()),
+        Err(Full::Server) => Err(close::FULL),
+        Err(Full::Address) => Err(close::ADDRESS_FULL),
+    };
+    match admitted {
+        Ok(()) => Ok(opening),
+        Err(close) => Err(opening.refuse(close, spread(settings.full_retry))),
     }
 }
 
@@ -89,16 +122,9 @@ async fn refuse(state: &Shared, mut socket: TcpStream, reason: Unopened) {
         Unopened::Timeout => Answer::silent("timeout"),
         Unopened::Shutdown => Answer::silent("shutdown"),
     };
-    let label = Reason { reason: name };
-    state
-        .borrow()
-        .context
-        .metrics
-        .refused
-        .get_or_create(&label)
-        .inc();
+    state.borrow().context.metrics.refused(name);
     let answer = async {
-        socket.write_all(response.as_bytes()).await?;
+        socket.write_all(&response).await?;
         socket.shutdown().await?;
         // What is unread when a socket closes makes the kernel take back what was written.
         let mut rest = vec![0; 1024];

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::holders::Holders;
-use super::{Settings, connection, open};
+use super::{Accepted, Settings, connection, open};
 use crate::close::{self, Close};
 use crate::hub::{Batch, ClientId, Delivery, Event, Hub, Interest, Message, Wire};
 use crate::metrics::{Metrics, Protocol};
@@ -61,7 +61,7 @@ struct Tally {
 /// Runs until shutdown has been asked for and all connections have ended.
 pub(super) async fn run(
     context: Context,
-    mut sockets: mpsc::Receiver<std::net::TcpStream>,
+    mut sockets: mpsc::Receiver<Accepted>,
     mut batches: mpsc::Receiver<Batch>,
 ) {
     let shutdown = context.shutdown.clone();

@@ -6,7 +6,7 @@
 pub(crate) mod events;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanout::hub::{Event, Interest, Message, Origin, RouteId};
 use fanout::metrics::Metrics;
-use fanout::server::{EventStreams, Feed, Limits, Server, Settings};
+use fanout::server::{AddressHeader, EventStreams, Feed, Limits, Proxies, Server, Settings};
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
 use serde_json::Value;
@@ -46,7 +46,17 @@ pub(crate) fn settings() -> Settings {
     Settings {
         workers: NonZeroUsize::new(2).unwrap(),
         origins: vec!["https://odds.example".parse().unwrap()],
+        proxies: Proxies {
+            trusted: Vec::new(),
+            header: AddressHeader::XForwardedFor,
+        },
+        full_retry: Duration::from_secs(5),
         limits: Limits {
+            connections: 1000,
+            connections_per_address: None,
+            inbound_bytes: NonZeroU32::new(100_000).unwrap(),
+            inbound_messages: NonZeroU32::new(1000).unwrap(),
+            subscribes: NonZeroU32::new(1000).unwrap(),
             outbox_bytes: 64 * 1024,
             message_bytes: 4096,
             subscriptions: 3,
