@@ -88,7 +88,7 @@ pub struct CreateTopic {
     pub cleanup_policy: CleanupPolicy,
 
     /// How long every record stays in Kafka: a subscriber that was away no longer than this can
-    /// be given all it missed.
+    /// be given all it missed. A window that is made longer holds in full once that time has passed.
     #[serde(default = "default_window")]
     #[schemars(length(min = 2, max = 16))]
     #[x_kube(validation = Rule::new(WINDOW_RULE).message(WINDOW_MESSAGE))]

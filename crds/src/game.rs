@@ -201,6 +201,7 @@ impl GameSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::Conflate;
 
     #[test]
     fn an_empty_spec_is_the_original_application() {
@@ -224,6 +225,9 @@ mod tests {
         ];
         game.spec.serve.topic = "games/+".into();
         game.spec.serve.fallback_topic = Some("a/{b}".into());
+        game.spec.serve.conflate = Some(Conflate {
+            interval: "61s".into(),
+        });
         game.spec.serve.resume_window = "1s".into();
         let fields: Vec<String> = game
             .check()
@@ -242,6 +246,7 @@ mod tests {
                 "spec.serve.topic",
                 "spec.serve.fallbackTopic",
                 "spec.serve.resumeWindow",
+                "spec.serve.conflate.interval",
             ]
         );
     }

@@ -30,7 +30,7 @@ pub use column::{Column, ColumnType, ColumnTypeError, RESERVED_COLUMNS};
 pub use feed::{CleanupPolicy, CreateTopic, Feed, FeedSpec, FeedTopic};
 pub use game::{Connector, ConnectorMode, DatabaseRef, DeletionPolicy, Game, GameSpec, Table};
 pub use names::{MAX_GAME_ID_CHARS, is_game_id};
-pub use serve::{Access, FeedServe, GameServe};
+pub use serve::{Access, Conflate, FeedServe, GameServe};
 pub use status::{Condition, ConditionType, FeedStatus, GameStatus};
 pub use violation::Violation;
 

@@ -50,6 +50,25 @@ pub(crate) async fn the_api_server_refuses_and_names_the_field(world: &mut World
             "10s",
         ),
         (
+            game("x", json!({"serve": {"conflate": {"interval": "0ms"}}})),
+            "spec.serve.conflate.interval",
+            "200ms",
+        ),
+        (
+            game("x", json!({"serve": {"conflate": {}}})),
+            "spec.serve.conflate.interval",
+            "Required",
+        ),
+        (
+            feed(
+                "x",
+                json!({"kafkaTopic": {"name": "a"},
+                       "serve": {"topic": "a", "conflate": {"interval": "61s"}}}),
+            ),
+            "spec.serve.conflate.interval",
+            "60s",
+        ),
+        (
             game("x", json!({"serve": {"access": "Members"}})),
             "spec.serve.access",
             "Public",

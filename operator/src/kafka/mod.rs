@@ -3,6 +3,7 @@
 //! ```text
 //!   Topics --+- describe       ids and partitions, one request for all who ask
 //!            +- ensure_topic   make it, or put its configuration right
+//!            +- window         how long a topic keeps every record
 //!            +- delete_topic
 //!   Routes ---- the routes topic: what it holds, ensure_route / delete_route
 //!   Markers --- awaits marker rows on their topics
@@ -11,6 +12,7 @@
 mod markers;
 mod routes;
 mod topics;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;

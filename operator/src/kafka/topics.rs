@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use topicid::Description;
 
-use super::{Access, TopicError};
+use super::{Access, TopicError, window};
 use crate::batch::Batch;
 use crate::plan::TopicPlan;
 
@@ -160,6 +160,12 @@ impl Topics {
             Some(_) => self.delete_topic(&plan.name).await,
             None => Ok(()),
         }
+    }
+
+    /// How long the topic keeps every record, none where it promises nothing.
+    pub(crate) async fn window(&self, topic: &Topic) -> Result<Option<Duration>, TopicError> {
+        let entries = self.configs.ask(topic.name.clone()).await?;
+        Ok(window::kept(&entries))
     }
 
     /// The offset behind the last record of each of the topic's partitions.

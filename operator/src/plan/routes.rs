@@ -1,8 +1,9 @@
 //! The route of a Game or a Feed, all but what only Kafka can tell.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crds::{Feed, Game};
+use crds::{Conflate, CreateTopic, Feed, Game};
 use kube::ResourceExt;
 use route::{Records, Route, RouteError, TopicTemplate};
 use serde_json::{Value, json};
@@ -17,7 +18,10 @@ pub(crate) struct RoutePlan {
     records: Records,
     constants: BTreeMap<String, String>,
     fallback: Option<String>,
+    conflation: Option<Duration>,
     initial: Option<Value>,
+    /// How long Kafka keeps every record, where the operator sees to it.
+    resume_window: Option<Duration>,
     /// The route of no epoch: what subscribers would see, to find out whether two routes overlap.
     pub(crate) claim: Route,
     /// The template as people read it: with the game id in it.
@@ -48,23 +52,28 @@ impl RoutePlan {
             served_topic: serve.topic.replace("{game_id}", &id),
             constants: constants.into_iter().collect(),
             initial: Some(initial),
-            ..Self::open(topic, template, Records::Debezium, &serve.fallback_topic)?
+            fallback: serve.fallback_topic.clone(),
+            conflation: serve.conflate.as_ref().and_then(Conflate::interval),
+            resume_window: serve.resume_window(),
+            ..Self::open(topic, template, Records::Debezium)?
         }
         .claimed()
     }
 
     pub(super) fn feed(feed: &Feed) -> Result<Self, PlanError> {
-        let (topic, serve) = (&feed.spec.kafka_topic.name, &feed.spec.serve);
+        let (topic, serve) = (&feed.spec.kafka_topic, &feed.spec.serve);
         let template = serve.topic.parse().map_err(RouteError::from)?;
-        Self::open(topic, template, Records::Plain, &serve.fallback_topic)?.claimed()
+        let create = topic.create.as_ref();
+        Self {
+            fallback: serve.fallback_topic.clone(),
+            conflation: serve.conflate.as_ref().and_then(Conflate::interval),
+            resume_window: create.and_then(CreateTopic::resume_window),
+            ..Self::open(&topic.name, template, Records::Plain)?
+        }
+        .claimed()
     }
 
-    fn open(
-        topic: &str,
-        template: TopicTemplate,
-        records: Records,
-        fallback: &Option<String>,
-    ) -> Result<Self, RouteError> {
+    fn open(topic: &str, template: TopicTemplate, records: Records) -> Result<Self, RouteError> {
         Ok(Self {
             claim: Route::new(topic, NO_EPOCH, template.clone(), records)?,
             served_topic: template.to_string(),
@@ -72,14 +81,25 @@ impl RoutePlan {
             template,
             records,
             constants: BTreeMap::new(),
-            fallback: fallback.clone(),
+            fallback: None,
+            conflation: None,
             initial: None,
+            resume_window: None,
         })
     }
 
     fn claimed(mut self) -> Result<Self, PlanError> {
         self.claim = self.build(NO_EPOCH, Vec::new())?;
         Ok(self)
+    }
+
+    /// The route of a topic that somebody else configures, which keeps every record for `window`.
+    #[must_use]
+    pub(crate) fn with_resume_window(self, window: Option<Duration>) -> Self {
+        Self {
+            resume_window: window,
+            ..self
+        }
     }
 
     /// The route of one life of its topic, whose records count from the offsets `start` on.
@@ -90,9 +110,15 @@ impl RoutePlan {
         if let Some(fallback) = &self.fallback {
             route = route.with_fallback(fallback.clone())?;
         }
-        Ok(match &self.initial {
-            Some(initial) => route.with_initial(initial.clone()),
-            None => route,
-        })
+        if let Some(interval) = self.conflation {
+            route = route.with_conflation(interval)?;
+        }
+        if let Some(initial) = &self.initial {
+            route = route.with_initial(initial.clone());
+        }
+        if let Some(window) = self.resume_window {
+            route = route.with_resume_window(window);
+        }
+        Ok(route)
     }
 }

@@ -1,5 +1,7 @@
 //! Golden tests: what is planned, in full.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::topic::MAX_RECORD_BYTES;
@@ -92,7 +94,7 @@ fn a_game_with_nothing_said_is_the_original_application() {
             r#"{"version":1,"topic":"gamecast.gameodds.game_123121","epoch":"e1","#,
             r#""template":"games/{game_id}","constants":{"game_id":"123121"},"#,
             r#""records":"Debezium","access":"Public","start":[7],"#,
-            r#""initial":{"game_id":"123121","name":"123121"}}"#
+            r#""initial":{"game_id":"123121","name":"123121"},"resumeWindow":600000}"#
         )
     );
     assert_eq!(plan.route.served_topic, "games/123121");
@@ -105,7 +107,8 @@ fn a_hyphenated_name_is_quoted_and_a_name_of_its_own_is_shown() {
     let spec = json!({
         "displayName": "A x B",
         "table": {"columns": [{"name": "home", "type": "DECIMAL(10,2)"}]},
-        "serve": {"topic": "odds/{game_id}/{home}", "fallbackTopic": "unrouted", "resumeWindow": "10s"},
+        "serve": {"topic": "odds/{game_id}/{home}", "fallbackTopic": "unrouted", "resumeWindow": "10s",
+            "conflate": {"interval": "200ms"}},
         "deletionPolicy": "Delete",
     });
     let plan = site().game(&game("a-b", spec)).unwrap();
@@ -115,6 +118,8 @@ fn a_hyphenated_name_is_quoted_and_a_name_of_its_own_is_shown() {
     assert_eq!(plan.topic.config["max.compaction.lag.ms"], "70000");
     let route = plan.route.build("e", vec![0]).unwrap();
     assert_eq!(route.fallback(), Some("unrouted"));
+    assert_eq!(route.resume_window(), Some(Duration::from_secs(10)));
+    assert_eq!(route.conflation(), Some(Duration::from_millis(200)));
     assert_eq!(
         route.initial(),
         Some(&json!({"game_id": "a-b", "name": "A x B"}))
@@ -287,6 +292,13 @@ fn a_feed_has_its_topic_made_only_when_it_asks() {
     let serve = json!({"topic": "{country}/{symbol}"});
     let plan = feed(json!({"kafkaTopic": {"name": "prices"}, "serve": serve})).unwrap();
     assert_eq!((plan.create, plan.deletes), (None, false));
+    let minute = Some(Duration::from_secs(60));
+    for window in [None, minute] {
+        // Kafka's own configuration tells, where it does.
+        let route = plan.route.clone().with_resume_window(window);
+        let route = route.build("e", vec![]).unwrap();
+        assert_eq!((route.resume_window(), route.conflation()), (window, None));
+    }
 
     let create = json!({"partitions": 3, "cleanupPolicy": "Delete", "resumeWindow": "1h"});
     let plan = feed(json!({
@@ -302,7 +314,7 @@ fn a_feed_has_its_topic_made_only_when_it_asks() {
     assert!(plan.deletes);
     assert_eq!(
         plan.route.build("e", vec![0, 0, 0]).unwrap().encode(),
-        r#"{"version":1,"topic":"prices","epoch":"e","template":"{country}/{symbol}","records":"Plain","access":"Public","start":[0,0,0]}"#
+        r#"{"version":1,"topic":"prices","epoch":"e","template":"{country}/{symbol}","records":"Plain","access":"Public","start":[0,0,0],"resumeWindow":3600000}"#
     );
 
     for own in [

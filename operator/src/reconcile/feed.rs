@@ -6,10 +6,10 @@ use kube::ResourceExt;
 use super::{Made, Reconciled, publish};
 use crate::context::Context;
 use crate::failure::{At, Failed, Failure};
-use crate::kafka::Topic;
+use crate::kafka::{Topic, TopicError};
 use crate::memory::Life;
 use crate::metrics::Kind;
-use crate::plan::{FEED, FeedPlan, PlanError, Site};
+use crate::plan::{FEED, FeedPlan, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
 
@@ -80,7 +80,9 @@ impl Reconciled for Feed {
             format!("the Kafka topic {} is there", topic.name),
         );
 
-        let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
+        let route = route(ctx, plan, &topic).await;
+        let route = route.at(ConditionType::RouteReady)?;
+        let published = publish::ensure_published(ctx, &plan.key, &route, &topic, &life.epoch);
         published.await.at(ConditionType::RouteReady)?;
         let served = &plan.route.served_topic;
         report.done(
@@ -117,5 +119,14 @@ async fn topic(ctx: &Context, plan: &FeedPlan) -> Result<Topic, Failure> {
             );
             Failure::new(Reason::TopicNotFound, message)
         }),
+    }
+}
+
+/// The route, with what only the configuration of a topic tells that the operator did not make.
+async fn route(ctx: &Context, plan: &FeedPlan, topic: &Topic) -> Result<RoutePlan, TopicError> {
+    let route = plan.route.clone();
+    match &plan.create {
+        Some(_) => Ok(route),
+        None => Ok(route.with_resume_window(ctx.topics.window(topic).await?)),
     }
 }
