@@ -53,6 +53,7 @@ fn main() -> Result<ExitCode> {
         feeds::the_older_of_two_that_collide_wins,
         policy::a_changed_policy_changes_the_route_and_not_its_epoch,
         policy::a_feed_on_a_topic_that_exists_promises_what_kafka_keeps,
+        policy::a_conflated_game_sends_the_first_and_the_latest_row,
         bad_input::the_api_server_refuses_and_names_the_field,
         bad_input::the_operator_and_the_api_refuse_what_went_around_the_schema,
         bad_input::a_client_that_errs_is_told_and_harms_nobody,

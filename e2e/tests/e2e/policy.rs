@@ -1,9 +1,9 @@
-//! How the `serve` block reaches the routes that fanout reads.
+//! How the `serve` block reaches the routes that fanout reads, and its clients.
 
 use anyhow::{Context, Result, ensure};
-use e2e::World;
-use e2e::games::{feed, game};
+use e2e::games::{connect, feed, game, insert};
 use e2e::patience::until;
+use e2e::{Fanout, World};
 use serde_json::{Value, json};
 
 /// The route of `key` as the routes topic holds it, once `wanted` is true for it.
@@ -74,4 +74,22 @@ pub(crate) async fn a_feed_on_a_topic_that_exists_promises_what_kafka_keeps(
         world.kafka.delete_topic(&name).await?;
     }
     Ok(())
+}
+
+pub(crate) async fn a_conflated_game_sends_the_first_and_the_latest_row(
+    world: &mut World,
+) -> Result<()> {
+    const ROWS: usize = 500;
+    let serve = json!({"conflate": {"interval": "1s"}});
+    world.ready_game("busy", json!({"serve": serve})).await?;
+    let client = world.game_client(Fanout::One, &["busy"]).await?;
+    let mut conn = connect(&world.mysql).await?;
+    insert(&mut conn, "game_busy", 1, ROWS).await?;
+    client.inbox.row("games/busy", ROWS as i64).await?;
+    let rows = client.inbox.rows("games/busy");
+    ensure!(rows.is_sorted_by(|a, b| a < b), "out of order: {rows:?}");
+    ensure!(rows[0] == 1, "the first row waited: {rows:?}");
+    // One a second; inserting 500 rows takes a few.
+    ensure!(rows.len() < 100, "{} rows, hardly conflated", rows.len());
+    world.discard(&["busy"]).await
 }
