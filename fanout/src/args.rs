@@ -83,6 +83,17 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_OUTBOX_BYTES", default_value_t = 256 * 1024)]
     pub outbox_bytes: usize,
 
+    /// How many bytes that are not sent yet the kernel may hold for one client (TCP_NOTSENT_LOWAT).
+    /// What it holds is the older the more it is, and cannot be replaced by later values.
+    #[arg(long, env = "GAMECAST_FANOUT_UNSENT_BYTES", default_value_t = 16 * 1024)]
+    pub unsent_bytes: u32,
+
+    /// The size of the kernel's send buffer of one client in bytes (SO_SNDBUF, which the kernel
+    /// doubles). It also bounds what is sent and not acknowledged, and so the speed over long
+    /// distances [default: the kernel adapts it].
+    #[arg(long, env = "GAMECAST_FANOUT_SEND_BUFFER_BYTES")]
+    pub send_buffer_bytes: Option<usize>,
+
     /// The largest message that a client may send, in bytes.
     #[arg(long, env = "GAMECAST_FANOUT_MAX_MESSAGE_BYTES", default_value_t = 64 * 1024)]
     pub max_message_bytes: usize,
@@ -192,6 +203,8 @@ impl Args {
                 inbound_messages: self.max_inbound_messages,
                 subscribes: self.max_subscribes,
                 outbox_bytes: self.outbox_bytes,
+                unsent_bytes: self.unsent_bytes,
+                send_buffer: self.send_buffer_bytes,
                 message_bytes: self.max_message_bytes,
                 subscriptions: self.max_subscriptions,
                 filter_levels: self.max_filter_levels,

@@ -4,6 +4,7 @@
 //!   Event --> Hub --+--> Index      topic -> the subscriptions it matches
 //!                   +--> Retained   topic -> its last message
 //!                   +--> Walk       a new subscriber's way through the retained table
+//!                   +--> Lags       which values a slow subscriber has yet to be told
 //!                   |
 //!                   +--> deliver(client, message, how)
 //! ```
@@ -15,6 +16,7 @@
 mod encode;
 mod event;
 mod index;
+mod lag;
 mod message;
 mod origin;
 mod position;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use route::TopicFilter;
 
 use index::Index;
+use lag::{Lags, Overdue};
 use walk::{Step, Walk};
 
 /// How many retained messages one call of [`Hub::walk`] looks at, so that a wildcard over
@@ -66,6 +69,15 @@ pub struct Delivery<'a> {
     pub position: bool,
 }
 
+/// What a client has to be told of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Every message, in order.
+    Every,
+    /// The latest value, sooner or later.
+    Latest,
+}
+
 /// The subscriptions and last values that one worker serves from.
 #[derive(Debug, Default)]
 pub struct Hub {
@@ -73,12 +85,13 @@ pub struct Hub {
     retained: Retained,
     /// Of the clients that have not had all the last values they asked for, what is left.
     walks: HashMap<ClientId, Vec<Walk>>,
+    lags: Lags,
     matched: Vec<Entry>,
     identifiers: Vec<NonZeroU32>,
 }
 
 /// What the subscribers of a topic are told of a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
     /// A record: everybody gets it.
     Live,
@@ -121,29 +134,37 @@ impl Hub {
     /// Ends what [`unsubscribe`](Self::unsubscribe) does not: the client is gone.
     pub fn forget(&mut self, client: ClientId) {
         self.walks.remove(&client);
+        self.lags.forget(client);
     }
 
     /// Takes `event` in, and calls `deliver` once for each client that it concerns.
+    ///
+    /// Where only the topic's latest value counts, the [`Demand`] says so, and `deliver` may return
+    /// false: the client cannot take the message now. Nothing more of the kind is delivered to it
+    /// until it has [caught up](Self::catch_up).
     pub fn apply<D>(&mut self, event: &Event, deliver: &mut D)
     where
-        D: FnMut(ClientId, &Arc<Message>, Delivery<'_>),
+        D: FnMut(ClientId, &Arc<Message>, Delivery<'_>, Demand) -> bool,
     {
         match event {
             Event::Record(message) => {
-                self.retained.set(message.clone());
-                self.publish(message, News::Live, deliver);
+                let number = self.retained.set(message.clone());
+                self.publish(message, number, News::Live, deliver);
             }
             Event::Refresh(message) => {
                 // Those who have had a value learn nothing new by definition; those who have
                 // had none, or a stand-in, wait for this one.
                 let known = self.retained.get(message.topic());
                 let news = known.is_none_or(|known| known.is_initial());
-                self.retained.set(message.clone());
+                let number = self.retained.set(message.clone());
                 if news {
-                    self.publish(message, News::Last, deliver);
+                    self.publish(message, number, News::Last, deliver);
                 }
             }
-            Event::Forget { route, key } => self.retained.forget(*route, key),
+            Event::Forget { route, key } => {
+                let removed = self.retained.forget(*route, key);
+                self.lags.part(removed.as_slice());
+            }
             Event::Loaded { route, messages } => {
                 let vanished = self.retained.reload(*route, messages);
                 for message in messages {
@@ -154,24 +175,28 @@ impl Hub {
                         // Records were missed, this is the newest of them.
                         Some(_) => News::Live,
                     };
-                    self.retained.set(message.clone());
-                    self.publish(message, news, deliver);
+                    let number = self.retained.set(message.clone());
+                    self.publish(message, number, news, deliver);
                 }
-                for topic in vanished {
-                    self.retained.remove(&topic);
-                }
+                let vanished = vanished.iter();
+                let removed = vanished.filter_map(|topic| self.retained.remove(topic));
+                self.lags.part(&removed.collect::<Vec<_>>());
             }
-            Event::Dropped { route } => self.retained.drop_route(*route),
+            Event::Dropped { route } => self.lags.part(&self.retained.drop_route(*route)),
             // Of concern to those only who are not subscribed yet.
             Event::Settled { .. } => {}
         }
     }
 
-    fn publish<D>(&mut self, message: &Arc<Message>, news: News, deliver: &mut D)
+    fn publish<D>(&mut self, message: &Arc<Message>, number: u32, news: News, deliver: &mut D)
     where
-        D: FnMut(ClientId, &Arc<Message>, Delivery<'_>),
+        D: FnMut(ClientId, &Arc<Message>, Delivery<'_>, Demand) -> bool,
     {
         let topic = message.topic();
+        let demand = match news == News::Last || message.origin().is_conflated() {
+            true => Demand::Latest,
+            false => Demand::Every,
+        };
         self.matched.clear();
         let nodes = self.index.matches(topic, &mut self.matched);
         if nodes > 1 {
@@ -196,25 +221,66 @@ impl Hub {
             {
                 continue;
             }
-            self.identifiers.clear();
-            self.identifiers
-                .extend(entries.iter().filter_map(|entry| entry.options.identifier));
-            let published = entries
-                .iter()
-                .any(|entry| entry.options.retain_as_published);
-            let delivery = Delivery {
-                retain: news == News::Last || published,
-                identifiers: &self.identifiers,
-                position: match news {
-                    News::Live => {
-                        completes(message)
-                            || !message.origin().is_conflated() && !self.walks.contains_key(&client)
-                    }
-                    News::Last => completes(message),
+            if demand == Demand::Latest && self.lags.contains(client) {
+                self.lags.mark(client, number, news);
+                continue;
+            }
+            let retain = news == News::Last;
+            let position =
+                completes(message) || demand == Demand::Every && !self.walks.contains_key(&client);
+            let delivery = delivery(entries, retain, position, &mut self.identifiers);
+            if deliver(client, message, delivery, demand) {
+                // It is newer than what the client has missed.
+                self.lags.unmark(client, number);
+            } else if demand == Demand::Latest {
+                self.lags.mark(client, number, news);
+            }
+        }
+    }
+
+    /// Hands `client` the latest values that it has missed, for as long as `deliver` returns true,
+    /// which says that there is room for more.
+    ///
+    /// Returns true when there are more.
+    pub fn catch_up<D>(&mut self, client: ClientId, mut deliver: D) -> bool
+    where
+        D: FnMut(&Arc<Message>, Delivery<'_>) -> bool,
+    {
+        for _ in 0..WALK_STEPS {
+            let (message, news) = match self.lags.take(client) {
+                None => return false,
+                // The topic may be back, with a newer value.
+                Some(Overdue::LastWord(message)) => match self.retained.get(message.topic()) {
+                    None => (message, News::Live),
+                    Some(_) => continue,
+                },
+                Some(Overdue::Value { number, news }) => match self.retained.by_number(number) {
+                    Some(message) => (message.clone(), news),
+                    None => continue,
                 },
             };
-            deliver(client, message, delivery);
+            let topic = message.topic();
+            self.matched.clear();
+            self.index.matches_of(topic, client, &mut self.matched);
+            let walks = self.walks.get(&client);
+            let ahead = walks.map_or(0, |walks| walk::ahead(walks, topic));
+            // The client may have unsubscribed since, and what a walk will find it need not tell.
+            if self.matched.len() == ahead {
+                continue;
+            }
+            let position = completes(&message);
+            let retain = news == News::Last;
+            let delivery = delivery(&self.matched, retain, position, &mut self.identifiers);
+            if !deliver(&message, delivery) {
+                break;
+            }
         }
+        self.is_lagging(client)
+    }
+
+    /// True when `client` has missed values, see [`apply`](Self::apply).
+    pub fn is_lagging(&self, client: ClientId) -> bool {
+        self.lags.contains(client)
     }
 
     /// Hands `client` the next of the last values that it waits for, for as long as `deliver`
@@ -262,10 +328,30 @@ impl Hub {
     }
 }
 
+/// How a message goes to the client of `entries`, its subscriptions that match. All share one copy
+/// of a live message, so it is marked as retained when one of them wants that.
+fn delivery<'a>(
+    entries: &[Entry],
+    retain: bool,
+    position: bool,
+    identifiers: &'a mut Vec<NonZeroU32>,
+) -> Delivery<'a> {
+    let options = entries.iter().map(|entry| entry.options);
+    identifiers.clear();
+    identifiers.extend(options.clone().filter_map(|options| options.identifier));
+    Delivery {
+        retain: retain || options.clone().any(|options| options.retain_as_published),
+        identifiers,
+        position,
+    }
+}
+
 /// True when whoever has `message` has all of its partition that came before.
 fn completes(message: &Message) -> bool {
     message.origin().has_one_topic() && !message.is_initial()
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

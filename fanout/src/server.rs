@@ -57,6 +57,10 @@ pub struct Limits {
     pub connections_per_address: Option<NonZeroU32>,
     /// Bytes that may wait for it.
     pub outbox_bytes: usize,
+    /// Bytes that the kernel holds for it before they are sent; more wait in the outbox.
+    pub unsent_bytes: u32,
+    /// Size of the kernel's buffer for what is sent to it; the kernel's choice by default.
+    pub send_buffer: Option<usize>,
     /// Bytes of a message that it sends.
     pub message_bytes: usize,
     /// Bytes that it sends per second.

@@ -261,8 +261,9 @@ impl Known {
 
     fn apply(&mut self, event: &Event) {
         let last = &mut self.last;
-        self.hub.apply(event, &mut |_, message, _| {
+        self.hub.apply(event, &mut |_, message, _, _| {
             last.insert(message.topic().to_string(), message.position().offset);
+            true
         });
     }
 

@@ -102,6 +102,17 @@ impl Index {
         nodes
     }
 
+    /// Appends the subscriptions of `client` that match `topic` to `found`, each once.
+    pub(super) fn matches_of(&self, topic: &str, client: ClientId, found: &mut Vec<Entry>) {
+        let mut add = |entries: &Entries| {
+            found.extend(entries.position(client).map(|at| entries.list[at]));
+        };
+        if let Some(entries) = self.exact.get(topic) {
+            add(entries);
+        }
+        descend(&self.root, Some(topic), !topic.starts_with('$'), &mut add);
+    }
+
     /// The options of `client`'s subscription to `filter`.
     pub(super) fn options(&self, filter: &TopicFilter, client: ClientId) -> Option<Options> {
         let entries = if filter.has_wildcard() {
@@ -279,11 +290,18 @@ mod tests {
                 let matching: Vec<_> = naive.iter().filter(|(f, _)| f.matches(&topic)).collect();
                 let mut expected: Vec<ClientId> = matching.iter().map(|(_, c)| *c).collect();
                 expected.sort_unstable();
-                prop_assert_eq!(found, expected, "{}", topic);
+                prop_assert_eq!(&found, &expected, "{}", topic);
                 let mut filters: Vec<_> = matching.iter().map(|(f, _)| f).collect();
                 filters.sort_unstable();
                 filters.dedup();
                 prop_assert_eq!(nodes, filters.len());
+                for client in (0..50).step_by(10) {
+                    let mut found = Vec::new();
+                    index.matches_of(&topic, client, &mut found);
+                    let expected = expected.iter().filter(|c| **c == client).count();
+                    prop_assert!(found.iter().all(|entry| entry.client == client));
+                    prop_assert_eq!(found.len(), expected);
+                }
             }
             for (filter, client) in naive.clone() {
                 prop_assert!(index.options(&filter, client).is_some());

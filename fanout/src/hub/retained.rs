@@ -5,16 +5,23 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use slab::Slab;
 
 use super::message::Message;
 use super::origin::RouteId;
 
 /// Messages by topic, in the topics' order, so that a walk can stop anywhere and go on later.
+///
+/// Each topic has a number for as long as it has a value; then the number is used again.
 #[derive(Debug, Default)]
 pub struct Retained {
-    topics: BTreeMap<Arc<str>, Arc<Message>>,
+    topics: BTreeMap<Arc<str>, u32>,
+    messages: Slab<Arc<Message>>,
     routes: HashMap<RouteId, Owned>,
 }
+
+/// A topic that has a value no more: its number, and what the value was.
+pub(super) type Removed = (u32, Arc<Message>);
 
 /// What belongs to one route.
 #[derive(Debug, Default)]
@@ -27,36 +34,52 @@ struct Owned {
 impl Retained {
     /// The last value of `topic`.
     pub fn get(&self, topic: &str) -> Option<&Arc<Message>> {
-        self.topics.get(topic)
+        self.by_number(*self.topics.get(topic)?)
     }
 
-    /// Makes `message` its topic's last value.
-    pub fn set(&mut self, message: Arc<Message>) {
-        let topic = message.topic().clone();
-        let owned = self.routes.entry(message.position().route).or_default();
-        let key = message.key();
-        if !key.is_empty() {
-            // A conflated topic's message may come behind later ones of other topics.
-            let known = owned.keys.get(key).and_then(|topic| self.topics.get(topic));
-            if known.is_none_or(|known| !known.is_later_than(&message)) {
-                owned.keys.insert(key.clone(), topic.clone());
-            }
+    /// The last value of the topic with this number.
+    pub(super) fn by_number(&self, number: u32) -> Option<&Arc<Message>> {
+        self.messages.get(number as usize)
+    }
+
+    /// Makes `message` its topic's last value. Returns the topic's number.
+    pub fn set(&mut self, message: Arc<Message>) -> u32 {
+        let number = self.topics.get(message.topic()).copied();
+        self.note_key(&message);
+        let Some(number) = number else {
+            self.own(&message);
+            let topic = message.topic().clone();
+            let number = self.messages.insert(message) as u32;
+            self.topics.insert(topic, number);
+            return number;
+        };
+        let new = message.clone();
+        let old = std::mem::replace(&mut self.messages[number as usize], message);
+        if old.position().route != new.position().route {
+            self.disown(&old);
+            self.own(&new);
+        } else if old.key() != new.key() {
+            self.forget_key(&old);
         }
-        match self.topics.get_mut(&topic) {
-            Some(known) => {
-                let old = std::mem::replace(known, message);
-                let new = self.topics[&topic].clone();
-                if old.position().route != new.position().route {
-                    self.disown(&old);
-                    self.own(&new);
-                } else if old.key() != new.key() {
-                    self.forget_key(&old);
-                }
+        number
+    }
+
+    /// Notes that the value of the message's key is under its topic.
+    fn note_key(&mut self, message: &Arc<Message>) {
+        let (key, topic) = (message.key(), message.topic());
+        if key.is_empty() {
+            return;
+        }
+        let owned = self.routes.entry(message.position().route).or_default();
+        if let Some(known) = owned.keys.get_mut(key) {
+            let number = self.topics.get(known);
+            let value = number.and_then(|number| self.messages.get(*number as usize));
+            // A conflated topic's message may come behind later ones of other topics.
+            if !value.is_some_and(|value| value.is_later_than(message)) {
+                known.clone_from(topic);
             }
-            None => {
-                self.own(&message);
-                self.topics.insert(topic, message);
-            }
+        } else {
+            owned.keys.insert(key.clone(), topic.clone());
         }
     }
 
@@ -70,26 +93,24 @@ impl Retained {
     }
 
     /// Removes the topic whose last value Kafka kept under `key`.
-    pub fn forget(&mut self, route: RouteId, key: &Bytes) {
-        let owned = self.routes.get(&route);
-        if let Some(topic) = owned.and_then(|owned| owned.keys.get(key)) {
-            self.remove(&topic.clone());
-        }
+    pub(crate) fn forget(&mut self, route: RouteId, key: &Bytes) -> Option<Removed> {
+        let topic = self.routes.get(&route)?.keys.get(key)?.clone();
+        self.remove(&topic)
     }
 
     /// Removes the last value of `topic`.
-    pub fn remove(&mut self, topic: &str) {
-        if let Some(message) = self.topics.remove(topic) {
-            self.disown(&message);
-        }
+    pub(super) fn remove(&mut self, topic: &str) -> Option<Removed> {
+        let number = self.topics.remove(topic)?;
+        let message = self.messages.remove(number as usize);
+        self.disown(&message);
+        Some((number, message))
     }
 
     /// Removes all that belongs to `route`.
-    pub fn drop_route(&mut self, route: RouteId) {
+    pub(super) fn drop_route(&mut self, route: RouteId) -> Vec<Removed> {
         let owned = self.routes.remove(&route).unwrap_or_default();
-        for topic in owned.topics {
-            self.topics.remove(&topic);
-        }
+        let topics = owned.topics.into_iter();
+        topics.filter_map(|topic| self.remove(&topic)).collect()
     }
 
     /// The topics of `route` that have a value here and none in `messages`.
@@ -109,7 +130,7 @@ impl Retained {
             None => Bound::Included(from),
         };
         let mut range = self.topics.range::<str, _>((begin, Bound::Unbounded));
-        range.next().map(|(_, message)| message)
+        range.next().and_then(|(_, number)| self.by_number(*number))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -117,8 +138,11 @@ impl Retained {
     }
 
     /// All messages, in the order of their topics.
-    pub fn into_messages(self) -> Vec<Arc<Message>> {
-        self.topics.into_values().collect()
+    pub fn into_messages(mut self) -> Vec<Arc<Message>> {
+        let numbers = self.topics.into_values();
+        numbers
+            .map(|number| self.messages.remove(number as usize))
+            .collect()
     }
 
     fn own(&mut self, message: &Message) {

@@ -37,7 +37,7 @@ impl Seen {
     }
 
     fn apply(&mut self, event: Event) {
-        self.hub.apply(&event, &mut |client, message, delivery| {
+        self.hub.apply(&event, &mut |client, message, delivery, _| {
             let entry = (
                 client,
                 message.topic().to_string(),
@@ -45,6 +45,7 @@ impl Seen {
                 delivery.retain,
             );
             self.sent.push(entry);
+            true
         });
     }
 
@@ -143,10 +144,11 @@ fn overlapping_filters_deliver_once_with_all_identifiers() {
     }
     let mut got = Vec::new();
     let event = Event::Record(message("a/b", 0));
-    seen.hub.apply(&event, &mut |client, _, delivery| {
+    seen.hub.apply(&event, &mut |client, _, delivery, _| {
         let mut ids: Vec<u32> = delivery.identifiers.iter().map(|id| id.get()).collect();
         ids.sort_unstable();
         got.push((client, ids));
+        true
     });
     got.sort_unstable();
     assert_eq!(got, [(1, vec![7, 7, 9]), (2, vec![8])]);

@@ -288,8 +288,12 @@ impl Loader {
             let (event, verdict) = judge(reader.read(&record, &mut repeats), reader);
             self.ledger.note(verdict, true);
             match event {
-                Some(Event::Record(message) | Event::Refresh(message)) => values.set(message),
-                Some(Event::Forget { route, key }) => values.forget(route, &key),
+                Some(Event::Record(message) | Event::Refresh(message)) => {
+                    values.set(message);
+                }
+                Some(Event::Forget { route, key }) => {
+                    values.forget(route, &key);
+                }
                 _ => {}
             }
             if record.offset + 1 >= range.high {

@@ -64,9 +64,10 @@ impl Client {
         self.outbox.len()
     }
 
-    /// Bytes that would wait with `message`.
-    pub(super) fn waiting_with(&self, message: &Message) -> usize {
-        self.outbox.len() + message.topic().len() + message.payload().len() + OVERHEAD
+    /// True when no more than `room` bytes would wait with `message`, or it alone.
+    pub(super) fn has_room(&self, message: &Message, room: usize) -> bool {
+        let bytes = message.topic().len() + message.payload().len() + OVERHEAD;
+        self.outbox.is_empty() || self.outbox.len() + bytes <= room
     }
 
     /// True from the decision to close on: nothing more is delivered.

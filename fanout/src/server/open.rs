@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use super::admission::{Full, Place};
 use super::connection::{Connection, Entry};
 use super::worker::Shared;
-use super::{Accepted, spread};
+use super::{Accepted, Limits, spread};
 use crate::close;
 use crate::http::{self, Answer, MAX_HEAD, Opening};
 
@@ -32,14 +32,11 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
     let Ok(mut socket) = TcpStream::from_std(accepted.socket) else {
         return;
     };
-    // A message leaves when it is written. A socket that refuses is closed already.
-    let _ = socket.set_nodelay(true);
     let (limit, shutdown) = {
         let context = &state.borrow().context;
         let limits = &context.settings.limits;
-        // A client that has vanished acknowledges nothing, which tells where it need not speak.
-        // Twice, so that those who can be told are told first.
-        let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(limits.idle * 2));
+        // A socket that refuses is closed already.
+        let _ = prepare(&socket, limits);
         (limits.handshake, context.shutdown.clone())
     };
     let mut place = accepted.place;
@@ -61,6 +58,21 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
         }
         // Boxed, so that connections that are served need not have room for it.
         Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
+    }
+}
+
+fn prepare(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
+    // A message leaves when it is written.
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    // A client that has vanished acknowledges nothing, which tells where it need not speak.
+    // Twice, so that those who can be told are told first.
+    socket.set_tcp_user_timeout(Some(limits.idle * 2))?;
+    // What the kernel holds cannot be replaced by what is newer.
+    socket.set_tcp_notsent_lowat(limits.unsent_bytes)?;
+    match limits.send_buffer {
+        Some(bytes) => socket.set_send_buffer_size(bytes),
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use route::TopicFilter;
 use slab::Slab;
@@ -22,8 +23,12 @@ use super::client::Client;
 use super::holders::Holders;
 use super::{Accepted, Settings, connection, open};
 use crate::close::{self, Close};
-use crate::hub::{Batch, ClientId, Delivery, Event, Hub, Interest, Message, Wire};
+use crate::hub::{Batch, ClientId, Delivery, Demand, Event, Hub, Interest, Message, Wire};
 use crate::metrics::{Metrics, Protocol};
+
+/// How many bytes of values are queued for a client before its socket is asked to take them. Few,
+/// because what is queued grows old; enough for one system call to be worth it.
+const PORTION: usize = 32 * 1024;
 
 /// What a worker is given.
 pub(super) struct Context {
@@ -117,25 +122,35 @@ impl State {
                     }
                 }
             }
-            self.hub.apply(event, &mut |id, message, delivery| {
+            self.hub.apply(event, &mut |id, message, delivery, demand| {
                 let Some(client) = clients.get_mut(id as usize) else {
-                    return;
+                    return true;
                 };
                 if client.closing().is_some() {
-                    return;
+                    return true;
                 }
-                if client.waiting_with(message) > limit {
+                let room = match demand {
+                    Demand::Every => limit,
+                    // The socket is full: what is queued now is stale when it leaves.
+                    Demand::Latest if client.is_blocked() => return false,
+                    // Half of the outbox is left to topics of which every message counts.
+                    Demand::Latest => limit / 2,
+                };
+                if !client.has_room(message, room) {
                     // A burst within one round: give the socket its chance first.
                     tally.sent_bytes += client.flush();
-                    if client.waiting_with(message) > limit {
-                        client.close(close::SLOW);
-                        return;
+                    if !client.has_room(message, room) {
+                        if demand == Demand::Every {
+                            client.close(close::SLOW);
+                        }
+                        return demand == Demand::Every;
                     }
                 }
                 tally.deliver(client, message, delivery);
                 if client.mark_dirty() {
                     dirty.push(id);
                 }
+                true
             });
         }
     }
@@ -152,25 +167,29 @@ impl State {
         self.report();
     }
 
-    /// Writes what waits for a client, and goes on with its last values as far as there is room.
+    /// Writes what waits for a client, and goes on with its last values, and then with what it has
+    /// missed, as far as there is room.
     pub(super) fn flush(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id as usize) else {
             return;
         };
-        let walking = self.hub.is_walking(id) && client.closing().is_none();
-        // Half of the outbox is left to the stream.
-        let room = self.context.settings.limits.outbox_bytes / 2;
-        if !walking || client.is_blocked() || client.waiting() >= room {
+        let (walking, lagging) = (self.hub.is_walking(id), self.hub.is_lagging(id));
+        let more = (walking || lagging) && client.closing().is_none();
+        if !more || client.is_blocked() || client.waiting() >= PORTION {
             self.tally.sent_bytes += client.flush();
-            if !walking || client.is_blocked() {
+            if !more || client.is_blocked() {
                 return;
             }
         }
         let tally = &mut self.tally;
-        let more = self.hub.walk(id, |message, delivery| {
+        let deliver = |message: &Arc<Message>, delivery: Delivery<'_>| {
             tally.deliver(client, message, delivery);
-            client.waiting() < room
-        });
+            client.waiting() < PORTION
+        };
+        let more = match walking {
+            true => self.hub.walk(id, deliver) || lagging,
+            false => self.hub.catch_up(id, deliver),
+        };
         self.tally.sent_bytes += client.flush();
         if more && !client.is_blocked() {
             // The other clients have their turn, then this one goes on.

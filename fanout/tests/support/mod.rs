@@ -18,14 +18,14 @@ use fanout::server::{AddressHeader, EventStreams, Feed, Limits, Proxies, Server,
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes this long unless it is broken.
@@ -39,6 +39,7 @@ pub(crate) struct Harness {
     pub(crate) ended: JoinHandle<()>,
     feeds: Vec<Feed>,
     origin: Arc<Origin>,
+    conflated: Arc<Origin>,
     offset: AtomicI64,
 }
 
@@ -58,6 +59,8 @@ pub(crate) fn settings() -> Settings {
             inbound_messages: NonZeroU32::new(1000).unwrap(),
             subscribes: NonZeroU32::new(1000).unwrap(),
             outbox_bytes: 64 * 1024,
+            unsent_bytes: 16 * 1024,
+            send_buffer: None,
             message_bytes: 4096,
             subscriptions: 3,
             filter_levels: 8,
@@ -75,11 +78,15 @@ pub(crate) fn settings() -> Settings {
 }
 
 /// A Feed with any topics.
-fn origin() -> Origin {
+fn feed() -> Route {
     let template = "{a}/{b}".parse().unwrap();
-    let route = Route::new("t", "e", template, Records::Plain).unwrap();
-    let key = "Feed/default/t".parse().unwrap();
-    Origin::new(RouteId(1), &key, Arc::new(route))
+    Route::new("t", "e", template, Records::Plain).unwrap()
+}
+
+/// What the messages of `route` have in common.
+pub(crate) fn origin(id: u64, route: Route) -> Arc<Origin> {
+    let key = format!("Feed/default/{id}").parse().unwrap();
+    Arc::new(Origin::new(RouteId(id), &key, Arc::new(route)))
 }
 
 impl Harness {
@@ -120,15 +127,25 @@ impl Harness {
             shutdown,
             ended,
             feeds,
-            origin: Arc::new(origin()),
+            origin: origin(1, feed()),
+            conflated: origin(2, feed().with_conflation(Duration::from_millis(1)).unwrap()),
             offset: AtomicI64::new(0),
         }
     }
 
     pub(crate) fn message(&self, topic: &str, payload: &str) -> Arc<Message> {
+        self.message_of(&self.origin, topic, payload)
+    }
+
+    /// A message of another route, [`RouteId`] 2, of which only the latest values count.
+    pub(crate) fn conflated(&self, topic: &str, payload: &str) -> Arc<Message> {
+        self.message_of(&self.conflated, topic, payload)
+    }
+
+    fn message_of(&self, origin: &Arc<Origin>, topic: &str, payload: &str) -> Arc<Message> {
         let offset = self.offset.fetch_add(1, Ordering::Relaxed);
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        let origin = self.origin.clone();
+        let origin = origin.clone();
         let message = Message::new(topic, payload, Bytes::new(), origin, (0, offset), 0);
         Arc::new(message)
     }
@@ -160,6 +177,16 @@ impl Harness {
 
     pub(crate) async fn json(&self, path: &str) -> Client {
         Client::connect(&format!("ws://{}{path}", self.address), None).await
+    }
+
+    /// A JSON client whose kernel takes few bytes ahead of it.
+    pub(crate) async fn narrow(&self, path: &str) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let url = format!("ws://{}{path}", self.address);
+        let stream = MaybeTlsStream::Plain(stream);
+        Client(client_async(url, stream).await.unwrap().0)
     }
 
     pub(crate) async fn mqtt(&self) -> Client {
