@@ -24,6 +24,7 @@ pub(crate) use refusal::Answer;
 use refusal::Refusal;
 
 use crate::protocol::FilterLimits;
+use crate::rate::MaxRate;
 
 /// Most bytes that a request line and its headers may have.
 pub(crate) const MAX_HEAD: usize = 8 * 1024;
@@ -46,6 +47,8 @@ pub(crate) enum Endpoint {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) endpoint: Endpoint,
+    /// How many messages per second the client wants at most.
+    pub(crate) max_rate: Option<MaxRate>,
     /// Whose connection it is, as far as trusted proxies tell.
     pub(crate) client: IpAddr,
     pub(crate) response: Vec<u8>,
@@ -99,6 +102,7 @@ fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal>
     let response = tungstenite::handshake::server::create_response(request);
     let mut response = response.map_err(|_| Refusal::NotUpgrade)?;
     origin::check(request.headers(), rules.origins)?;
+    let mut max_rate = None;
     let endpoint = if mqtt {
         if !offers_mqtt(request.headers()) {
             return Err(Refusal::Subprotocol);
@@ -108,6 +112,7 @@ fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal>
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
         Endpoint::Mqtt
     } else {
+        max_rate = query::max_rate(request.uri().query())?;
         Endpoint::Json(query::topics(request.uri().query(), rules.filters)?)
     };
     let mut bytes = Vec::new();
@@ -115,6 +120,7 @@ fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal>
         .map_err(|_| Refusal::Malformed)?;
     Ok(Opening {
         endpoint,
+        max_rate,
         client: rules.client(request.headers()),
         response: bytes,
     })

@@ -27,6 +27,7 @@ mod kafka;
 pub mod metrics;
 mod outbox;
 mod protocol;
+mod rate;
 mod record;
 mod routes;
 mod run;

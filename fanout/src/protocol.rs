@@ -26,6 +26,7 @@ pub(crate) use filters::{FilterLimits, FilterRefusal};
 
 use crate::close::Close;
 use crate::hub::{Options, Wire};
+use crate::rate::MaxRate;
 use crate::websocket::Incoming;
 use crate::wire::Opcode;
 
@@ -38,6 +39,8 @@ pub(crate) enum Action {
     /// [`Session::settle`] has been called for it.
     Subscribe(Subscribe),
     Unsubscribe(TopicFilter),
+    /// Send the client no more messages per second of conflated routes than this.
+    Limit(MaxRate),
     /// Count a filter that was refused, under this label.
     Refused(&'static str),
     /// End the connection. Nothing follows.

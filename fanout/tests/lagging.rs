@@ -93,3 +93,37 @@ async fn a_slow_reader_of_many_conflated_topics_ends_with_the_latest_of_each() {
     );
     assert_eq!(closed_as_slow(&harness), 0);
 }
+
+#[tokio::test]
+async fn a_client_gets_no_more_than_it_wants_and_the_latest_in_the_end() {
+    let harness = Harness::start(settings()).await;
+    let mut client = harness.json("/ws?topics=a&maxRate=50").await;
+    client.say(r#"{"subscribe":["b"],"maxRate":20}"#).await;
+    client.json().await;
+    let updates = 2000;
+    for n in 1..=updates {
+        let events = ["a", "b"].map(|topic| harness.conflated(topic, &n.to_string()));
+        harness.send(events.map(Event::Record).to_vec()).await;
+    }
+    let mut last = BTreeMap::new();
+    let mut count = 0;
+    while last.len() < 2 || last.values().any(|n| *n < updates) {
+        let message = client.json().await;
+        let topic = message["topic"].as_str().unwrap().to_string();
+        let number = message["payload"].as_u64().unwrap();
+        assert!(
+            last.insert(topic, number)
+                .is_none_or(|before| before < number)
+        );
+        count += 1;
+    }
+    // At this rate all would take longer than the test waits for any.
+    assert!(count < updates / 2, "{count}");
+    // What is not conflated comes whole.
+    for n in 0..100 {
+        harness.publish("a", &n.to_string()).await;
+    }
+    for n in 0..100 {
+        assert_eq!(client.json().await["payload"], n);
+    }
+}

@@ -11,13 +11,13 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 
 pub(super) fn open(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Answer> {
     let cors = cors(request.headers(), rules.origins).map_err(|refusal| refusal.answer(""))?;
-    let filters = || {
-        let filters = query::each_topic(request.uri().query(), rules.filters);
-        filters.map_err(|refusal| refusal.answer(&cors))
-    };
+    let query = request.uri().query();
+    let refuse = |refusal: Refusal| refusal.answer(&cors);
+    let filters = || query::each_topic(query, rules.filters).map_err(refuse);
     match *request.method() {
         Method::GET => Ok(Opening {
             endpoint: Endpoint::Events(filters()?),
+            max_rate: query::max_rate(query).map_err(refuse)?,
             client: rules.client(request.headers()),
             response: head(&cors).into(),
         }),

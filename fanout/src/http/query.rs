@@ -4,6 +4,7 @@ use route::TopicFilter;
 
 use super::refusal::Refusal;
 use crate::protocol::{FilterLimits, FilterRefusal};
+use crate::rate::MaxRate;
 
 /// Every topic, for clients that name none.
 const ALL: &str = "%23";
@@ -28,6 +29,13 @@ pub(super) fn each_topic(
         Some(_) => parse("topic", texts, limits),
         None => parse("topic", [ALL].into_iter(), limits),
     }
+}
+
+/// The number of `maxRate=5`.
+pub(super) fn max_rate(query: Option<&str>) -> Result<Option<MaxRate>, Refusal> {
+    let text = values(query, "maxRate").next();
+    let rate = text.map(str::parse).transpose();
+    rate.map_err(Refusal::Rate)
 }
 
 /// The values of a parameter, in percent encoding.

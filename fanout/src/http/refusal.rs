@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::MAX_HEAD;
 use crate::protocol::FilterRefusal;
+use crate::rate::RateError;
 
 /// A whole response, behind which the connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(super) enum Refusal {
         filter: String,
         refusal: FilterRefusal,
     },
+    #[error(transparent)]
+    Rate(RateError),
 }
 
 impl Refusal {
@@ -66,6 +69,7 @@ impl Refusal {
             Self::Origin(_) => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Filter { .. } => "filter",
+            Self::Rate(_) => "max_rate",
         }
     }
 

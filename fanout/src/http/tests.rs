@@ -127,6 +127,19 @@ fn mqtt_must_be_offered() {
 }
 
 #[test]
+fn a_rate_may_be_asked_for() {
+    for path in ["/ws", "/events"] {
+        assert_eq!(get(path, "").unwrap().max_rate, None);
+        let target = format!("{path}?maxRate=0.5");
+        let rate = Some("0.5".parse().unwrap());
+        assert_eq!(get(&target, "").unwrap().max_rate, rate);
+        let (name, status, text) = refused(get(&format!("{path}?maxRate=all"), ""));
+        assert_eq!((name, status), ("max_rate", 400));
+        assert!(text.ends_with("maxRate is a number of messages per second from 0.01 to 100000\n"));
+    }
+}
+
+#[test]
 fn pages_of_other_origins_are_refused() {
     for path in ["/ws", "/events"] {
         let origin = |origin: &str| get(path, &format!("Origin: {origin}\r\n"));

@@ -5,6 +5,7 @@
 //! | `{"subscribe":["games/+"]}` | `{"subscribed":["games/+"]}`, then the last values |
 //! | `{"unsubscribe":["games/+"]}` | `{"unsubscribed":["games/+"]}` |
 //! | `{"subscribe":["games/+"],"resume":{}}` | the same, and from now on messages with positions |
+//! | `{"subscribe":["games/+"],"maxRate":5}` | the same, and of conflated topics so many messages per second |
 //! | anything else | `{"error":{"code":…,"message":…}}`, with the `"filter"` or `"position"` to blame |
 //!
 //! A command that is answered by an error has had no effect.
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::filters::Filters;
 use super::{Action, Answer, FilterLimits, FilterRefusal, Subscribe};
 use crate::hub::{Options, Positions, Wire};
+use crate::rate::MaxRate;
 use crate::websocket::Incoming;
 use route::TopicFilter;
 
@@ -35,6 +37,9 @@ struct Command {
     unsubscribe: Option<Vec<String>>,
     /// Goes with `subscribe`: the positions that the client has.
     resume: Option<BTreeMap<String, i64>>,
+    /// Goes with `subscribe`: how many messages per second the client wants at most.
+    #[serde(rename = "maxRate")]
+    max_rate: Option<f64>,
 }
 
 /// What was asked for in a `subscribe`.
@@ -86,7 +91,7 @@ impl Failure {
 }
 
 const COMMANDS: &str = concat!(
-    r#"commands are {"subscribe":[filters]}, with "resume":{positions} where wanted, "#,
+    r#"commands are {"subscribe":[filters]}, with "resume":{positions} and "maxRate":number where wanted, "#,
     r#"and {"unsubscribe":[filters]}"#
 );
 
@@ -144,9 +149,12 @@ impl Json {
                 subscribe: Some(texts),
                 unsubscribe: None,
                 resume,
+                max_rate,
             } => {
                 let resume = resume.map(positions).transpose()?;
-                self.subscribe(texts, actions)?;
+                let max_rate = max_rate.map(MaxRate::try_from).transpose();
+                let max_rate = max_rate.map_err(|error| Failure::new("InvalidRate", error))?;
+                self.subscribe(texts, max_rate, actions)?;
                 self.positions |= resume.is_some();
                 Ok(())
             }
@@ -154,6 +162,7 @@ impl Json {
                 subscribe: None,
                 unsubscribe: Some(texts),
                 resume: None,
+                max_rate: None,
             } => {
                 for filter in self.parse(&texts)? {
                     if self.filters.remove(&filter) {
@@ -167,7 +176,12 @@ impl Json {
         }
     }
 
-    fn subscribe(&mut self, texts: Vec<String>, actions: &mut Vec<Action>) -> Result<(), Failure> {
+    fn subscribe(
+        &mut self,
+        texts: Vec<String>,
+        max_rate: Option<MaxRate>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Failure> {
         let filters = self.parse(&texts)?;
         let mut added = Vec::new();
         for filter in &filters {
@@ -183,6 +197,7 @@ impl Json {
             }
         }
         let added = added.into_iter().cloned().collect();
+        actions.extend(max_rate.map(Action::Limit));
         let subscriptions = filters.into_iter().map(|filter| (filter, OPTIONS));
         actions.push(Action::Subscribe(Subscribe {
             subscriptions: subscriptions.collect(),
@@ -329,6 +344,9 @@ mod tests {
             (r#"{"subscribe":"a"}"#, "UnknownCommand"),
             (r#"{"publish":["a"]}"#, "UnknownCommand"),
             (r#"{"subscribe":["a"],"unsubscribe":[]}"#, "UnknownCommand"),
+            (r#"{"unsubscribe":["a"],"maxRate":1}"#, "UnknownCommand"),
+            (r#"{"subscribe":["a"],"maxRate":"1"}"#, "UnknownCommand"),
+            (r#"{"subscribe":["a"],"maxRate":0}"#, "InvalidRate"),
             (r#"{"subscribe":["a","b/#/c"]}"#, "InvalidFilter"),
             (r#"{"unsubscribe":["+x"]}"#, "InvalidFilter"),
             (r#"{"subscribe":["a","b","c"]}"#, "TooManyFilters"),

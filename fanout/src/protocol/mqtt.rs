@@ -176,6 +176,7 @@ impl Mqtt {
             (State::AwaitsConnect, packet_type::CONNECT) => {
                 let answer = connect::answer(packet.data_as_slice(), self.limits)?;
                 actions.push(Action::Send(answer.connack.into()));
+                actions.extend(answer.max_rate.map(Action::Limit));
                 match answer.client {
                     Some(client) => self.state = State::Open(client),
                     None => self.end(close::MQTT_REFUSED, actions),

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 use crate::close::{self, Close};
 use crate::hub::{Delivery, Message, Wire};
 use crate::outbox::Outbox;
+use crate::rate::{Bucket, MaxRate};
 use crate::wire::Opcode;
 
 /// Chunks that one system call writes.
@@ -32,6 +34,8 @@ pub(super) struct Client {
     /// The full socket has taken something.
     moved: bool,
     closing: Option<Close>,
+    /// Where it wants no more than so many messages per second.
+    bucket: Option<Box<Bucket>>,
     /// Wakes the task that reads from this client.
     wake: Rc<Notify>,
 }
@@ -47,12 +51,38 @@ impl Client {
             broken: false,
             moved: false,
             closing: None,
+            bucket: None,
             wake,
         }
     }
 
     pub(super) fn set_wire(&mut self, wire: Option<Wire>) {
         self.wire = wire;
+    }
+
+    /// Keeps to `rate` from now on.
+    pub(super) fn limit(&mut self, rate: MaxRate) {
+        if self.bucket.as_ref().is_none_or(|b| b.rate() != rate) {
+            self.bucket = Some(Box::new(Bucket::new(rate, Instant::now())));
+        }
+    }
+
+    /// True when the client's rate allows another message.
+    pub(super) fn has_turn(&self) -> bool {
+        let next = self.next_turn();
+        next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Takes note of a message that counts against the client's rate.
+    pub(super) fn take_turn(&mut self) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(Instant::now());
+        }
+    }
+
+    /// When the client's rate allows another message, if it has one.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        self.bucket.as_ref().map(|bucket| bucket.next())
     }
 
     pub(super) fn wire(&self) -> Option<Wire> {

@@ -74,6 +74,9 @@ impl Connection {
             if let Endpoint::Events(_) = endpoint {
                 client.push(sse::retry(events.pause()));
             }
+            if let Some(rate) = opening.max_rate {
+                client.limit(rate);
+            }
             let id = state.clients.insert(client) as ClientId;
             let protocol = Protocol {
                 protocol: match &endpoint {
@@ -188,6 +191,7 @@ impl Connection {
                     Due::Subscribe => self.advance(),
                     Due::Close(close) => return Some(Ended::Closed(close)),
                     Due::Beat => return self.beat(alarm),
+                    Due::Value => self.state.borrow_mut().flush(self.id),
                 }
                 None
             }
@@ -205,8 +209,22 @@ impl Connection {
                 patience.map(|(limit, close)| (self.heard + limit, Due::Close(close)))
             }
         };
-        let other = other.filter(|(time, _)| *time <= beat);
-        other.unwrap_or((beat, Due::Beat))
+        let value = self.next_value().map(|time| (time, Due::Value));
+        let due = [Some((beat, Due::Beat)), other, value]
+            .into_iter()
+            .flatten();
+        // There is the beat at least.
+        due.min_by_key(|(time, _)| *time)
+            .unwrap_or((beat, Due::Beat))
+    }
+
+    /// When the rate that the client has asked for allows one of the values it has missed.
+    fn next_value(&self) -> Option<Instant> {
+        let state = self.state.borrow();
+        let client = &state.clients[self.id as usize];
+        let time = client.next_turn()?;
+        let waits = state.hub.is_lagging(self.id) && !client.is_blocked();
+        waits.then(|| Instant::from_std(time))
     }
 
     /// False while too much of the client waits behind a SUBSCRIBE.
@@ -338,6 +356,7 @@ impl Connection {
                     let refused = &state.context.metrics.filters_refused;
                     refused.get_or_create(&Reason { reason }).inc();
                 }
+                Action::Limit(rate) => state.clients[self.id as usize].limit(rate),
                 Action::Close(close) => state.close(self.id, close),
             }
         }
@@ -361,6 +380,8 @@ enum Due {
     Subscribe,
     Close(Close),
     Beat,
+    /// A value that the client has missed.
+    Value,
 }
 
 /// How a conversation ends.

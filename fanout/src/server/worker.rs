@@ -11,7 +11,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use route::TopicFilter;
 use slab::Slab;
@@ -146,6 +145,14 @@ impl State {
                         return demand == Demand::Every;
                     }
                 }
+                if demand == Demand::Latest && message.origin().is_conflated() {
+                    if !client.has_turn() {
+                        // It has to set its alarm.
+                        client.wake();
+                        return false;
+                    }
+                    client.take_turn();
+                }
                 tally.deliver(client, message, delivery);
                 if client.mark_dirty() {
                     dirty.push(id);
@@ -182,13 +189,23 @@ impl State {
             }
         }
         let tally = &mut self.tally;
-        let deliver = |message: &Arc<Message>, delivery: Delivery<'_>| {
-            tally.deliver(client, message, delivery);
-            client.waiting() < PORTION
-        };
-        let more = match walking {
-            true => self.hub.walk(id, deliver) || lagging,
-            false => self.hub.catch_up(id, deliver),
+        let more = if walking {
+            let more = self.hub.walk(id, |message, delivery| {
+                tally.deliver(client, message, delivery);
+                client.waiting() < PORTION
+            });
+            more || lagging
+        } else {
+            // A rate that forbids more wakes the client when its time has come.
+            let mut turn = client.has_turn();
+            let more = turn
+                && self.hub.catch_up(id, |message, delivery| {
+                    tally.deliver(client, message, delivery);
+                    client.take_turn();
+                    turn = client.has_turn();
+                    turn && client.waiting() < PORTION
+                });
+            more && turn
         };
         self.tally.sent_bytes += client.flush();
         if more && !client.is_blocked() {

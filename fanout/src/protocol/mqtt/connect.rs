@@ -12,16 +12,22 @@ use mqtt_protocol_core::mqtt::result_code::{ConnectReasonCode, ConnectReturnCode
 
 use super::{Client, MqttLimits, Version, check_text, check_user_properties, reason};
 use crate::close::{self, Close};
+use crate::rate::{MaxRate, RateError};
 
 /// A CONNACK, and the client when it is accepted.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) connack: Vec<u8>,
     pub(super) client: Option<Client>,
+    /// How many messages per second the client wants at most.
+    pub(super) max_rate: Option<MaxRate>,
 }
 
 /// The user property by which a client asks for positions: `1` does.
 const POSITIONS: &str = "positions";
+
+/// The user property by which a client asks for at most so many messages per second.
+const MAX_RATE: &str = "maxRate";
 
 /// The connect flags (MQTT 5.0 section 3.1.2.3), which are the same in both versions.
 mod flag {
@@ -102,6 +108,7 @@ fn answer_v3(body: &[u8]) -> Result<Answer, Close> {
             positions: false,
             problem_information: false,
         }),
+        max_rate: None,
     })
 }
 
@@ -118,7 +125,7 @@ fn answer_v5(body: &[u8], flags: u8, limits: MqttLimits) -> Result<Answer, Close
     check_text(connect.user_name().unwrap_or_default())?;
     check_user_properties(connect.props())?;
     let mut properties = capabilities(limits).map_err(reason)?;
-    let (mut method, mut data) = (false, false);
+    let (mut method, mut data, mut max_rate) = (false, false, None);
     for property in connect.props() {
         match property {
             Property::MaximumPacketSize(size) => client.max_packet = size.val(),
@@ -131,6 +138,9 @@ fn answer_v5(body: &[u8], flags: u8, limits: MqttLimits) -> Result<Answer, Close
             }
             Property::UserProperty(pair) if pair.key() == POSITIONS => {
                 client.positions = pair.val() == "1";
+            }
+            Property::UserProperty(pair) if pair.key() == MAX_RATE => {
+                max_rate = Some(pair.val().parse::<MaxRate>());
             }
             Property::AuthenticationMethod(_) => method = true,
             Property::AuthenticationData(_) => data = true,
@@ -163,6 +173,10 @@ fn answer_v5(body: &[u8], flags: u8, limits: MqttLimits) -> Result<Answer, Close
         let assigned = AssignedClientIdentifier::new(assigned).map_err(reason)?;
         properties.push(Property::AssignedClientIdentifier(assigned));
     }
+    let Ok(max_rate) = max_rate.transpose() else {
+        let code = ConnectReasonCode::ImplementationSpecificError;
+        return refuse_v5(client, code, &RateError.to_string());
+    };
     let connack = connack_v5(ConnectReasonCode::Success, properties).map_err(reason)?;
     if connack.len() > client.max_packet as usize {
         // Without the properties it would say something else.
@@ -172,6 +186,7 @@ fn answer_v5(body: &[u8], flags: u8, limits: MqttLimits) -> Result<Answer, Close
     Ok(Answer {
         connack,
         client: Some(client),
+        max_rate,
     })
 }
 
@@ -226,6 +241,7 @@ fn refuse_v3(code: ConnectReturnCode) -> Result<Answer, Close> {
     Ok(Answer {
         connack: connack_v3(code)?,
         client: None,
+        max_rate: None,
     })
 }
 
@@ -239,6 +255,7 @@ fn refuse_v5(client: Client, code: ConnectReasonCode, why: &str) -> Result<Answe
     Ok(Answer {
         connack,
         client: None,
+        max_rate: None,
     })
 }
 

@@ -357,3 +357,19 @@ fn a_text_is_utf_8_without_nul() {
         ConnectReasonCode::ClientIdentifierNotValid
     );
 }
+
+#[test]
+fn a_client_may_ask_for_fewer_messages() {
+    let asking = |value: &str| {
+        let asked = UserProperty::new("maxRate", value).unwrap();
+        connect_v5(vec![Property::UserProperty(asked)])
+    };
+    let (_, actions) = open(&asking("2.5"));
+    let rate = "2.5".parse().unwrap();
+    assert_eq!(actions[1..], [Action::Limit(rate)]);
+    for text in ["0", "fast", ""] {
+        let (code, why) = refused_v5(&asking(text));
+        assert_eq!(code, ConnectReasonCode::ImplementationSpecificError);
+        assert!(why.unwrap().starts_with("maxRate is a number"));
+    }
+}
