@@ -49,7 +49,7 @@ crds: ## Write the custom resource definitions again
 ##@ Check
 
 .PHONY: test
-test: lint test-unit test-web e2e ## Everything: lints, unit tests, the page, the real servers
+test: lint test-unit fuzz test-web e2e ## Everything: lints, unit tests, the page, the real servers
 
 .PHONY: lint
 lint: ## Formatting, clippy, the architecture's dependency rules
@@ -60,6 +60,12 @@ lint: ## Formatting, clippy, the architecture's dependency rules
 .PHONY: test-unit
 test-unit: ## Tests that need no server
 	$(CARGO) test --workspace --exclude e2e --exclude devstack --locked
+
+SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: ## Feed what clients send with anything, for SECONDS=60 in all
+	fuzz/run $(SECONDS)
 
 .PHONY: test-web
 test-web: web/node_modules/.package-lock.json ## Types, lints and tests of the page

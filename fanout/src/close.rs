@@ -179,18 +179,22 @@ pub const LOST: Close = Close {
 };
 
 #[cfg(test)]
-pub(crate) const ALL: [Close; 16] = [
+pub(crate) const ALL: [Close; 20] = [
     NORMAL,
     PROTOCOL_ERROR,
     TEXT_ON_MQTT,
     NOT_UTF8,
     TOO_LARGE,
     DRAINING,
+    FULL,
     SLOW,
     CONNECT_TIMEOUT,
     KEEP_ALIVE,
     IDLE,
+    RATE,
+    SUBSCRIBE_RATE,
     QUOTA,
+    ADDRESS_FULL,
     MQTT_MALFORMED,
     MQTT_PROTOCOL,
     MQTT_NOT_AUTHORIZED,
@@ -201,6 +205,12 @@ pub(crate) const ALL: [Close; 16] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_is_among_all() {
+        let constants = include_str!("close.rs").matches(concat!("pub", " const "));
+        assert_eq!(constants.count(), ALL.len());
+    }
 
     #[test]
     fn every_reason_has_its_own_number_and_fits_a_close_frame() {

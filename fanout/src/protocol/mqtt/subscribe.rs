@@ -170,7 +170,7 @@ fn code(refusal: &FilterRefusal) -> SubackReasonCode {
 
 /// The answer to a SUBSCRIBE: a code for each of its filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::protocol) struct Suback {
+pub(in super::super) struct Suback {
     packet_id: u16,
     codes: Vec<SubackReasonCode>,
     /// What is wrong with the first filter that was refused.
