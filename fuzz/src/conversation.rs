@@ -63,7 +63,7 @@ impl Conversation {
                         assert!(self.subscribed.remove(&filter));
                         self.steps.push(Step::Unsubscribed(filter));
                     }
-                    Action::Refused(_) => {}
+                    Action::Refused(_) | Action::Limit(_) => {}
                     Action::Close(close) => {
                         self.closed = true;
                         self.steps.push(Step::Closed(close));

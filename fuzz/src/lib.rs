@@ -22,13 +22,14 @@ mod fanout {
     pub(crate) mod hub;
     pub(crate) mod outbox;
     pub(crate) mod protocol;
+    pub(crate) mod rate;
     pub(crate) mod sse;
     pub(crate) mod websocket;
     pub(crate) mod wire;
 }
 
 // The paths by which they know each other.
-use fanout::{close, http, hub, outbox, protocol, sse, websocket, wire};
+use fanout::{close, http, hub, outbox, protocol, rate, sse, websocket, wire};
 
 mod conversation;
 mod packet;
