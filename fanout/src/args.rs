@@ -164,6 +164,11 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_EVENTS_RETRY", default_value = "2s", value_parser = humantime::parse_duration)]
     pub events_retry: Duration,
 
+    /// Over how long clients are told to go when the process is asked to end. Then they have 6
+    /// seconds to take what waits for them and leave.
+    #[arg(long, env = "GAMECAST_FANOUT_DRAIN_PERIOD", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain_period: Duration,
+
     /// How long a Kafka topic stays consumed after its last subscriber left.
     #[arg(long, env = "GAMECAST_FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub topic_grace: Duration,
@@ -217,6 +222,7 @@ impl Args {
                 heartbeat: self.events_heartbeat,
                 retry: self.events_retry,
             },
+            drain_period: self.drain_period,
         }
     }
 }

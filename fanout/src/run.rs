@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::kafka::{consumer, loader, routes};
 use crate::metrics::Metrics;
-use crate::server::Server;
+use crate::server::{Ending, Server};
 use crate::topics::Topics;
 
 /// Why the process cannot go on.
@@ -32,8 +32,9 @@ pub enum RunError {
     Panicked(&'static str),
 }
 
-/// Serves clients on `listener` and health and metrics on `admin` until `shutdown` is cancelled,
-/// and returns when all connections have ended.
+/// Serves clients on `listener` and health and metrics on `admin`. Once `shutdown` is cancelled it
+/// is not ready and takes no new clients; the others are served until they are told to go, and it
+/// returns when all connections have ended.
 ///
 /// The listeners count, not the addresses in `args`.
 ///
@@ -58,11 +59,15 @@ pub async fn run(
     let readiness = Readiness::default();
 
     // Whatever ends this function ends everything that it has started.
-    let stop = shutdown.child_token();
+    let stop = CancellationToken::new();
     let _stop_all = stop.clone().drop_guard();
+    let ending = Ending {
+        drain: stop.child_token(),
+        now: stop.clone(),
+    };
     let (interest, interests) = mpsc::unbounded_channel();
     let (server, feeds) =
-        Server::start(&args.settings(), &metrics, &interest, &stop).map_err(RunError::Thread)?;
+        Server::start(&args.settings(), &metrics, &interest, &ending).map_err(RunError::Thread)?;
     drop(interest);
     let (commands, commanded) = mpsc::unbounded_channel();
     let (loads, requested) = mpsc::unbounded_channel();
@@ -97,12 +102,17 @@ pub async fn run(
     let routes = routes::run(&args.kafka_bootstrap_servers, routes, stop.clone());
     let admin = admin::serve(admin, readiness.clone(), registry, stop.clone());
     let draining = async {
-        stop.cancelled().await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
         readiness.await_for("shutdown", "draining");
+        ending.drain.cancel();
     };
     tracing::info!("serving clients");
     let clients = async {
-        server.run(listener, stop.clone()).await;
+        server.run(listener).await;
+        stop.cancel();
         Ok(())
     };
     tokio::try_join!(

@@ -10,6 +10,7 @@
 mod admission;
 mod client;
 mod connection;
+mod drain;
 mod files;
 mod framing;
 mod goodbye;
@@ -142,6 +143,17 @@ pub struct Settings {
     pub full_retry: Duration,
     pub limits: Limits,
     pub events: EventStreams,
+    /// Time over which clients are told to go.
+    pub drain_period: Duration,
+}
+
+/// How a server is made to end.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Nobody is taken in any more, and clients are told to go one after the other.
+    pub drain: CancellationToken,
+    /// All clients are told to go now.
+    pub now: CancellationToken,
 }
 
 /// Where a worker's events go in.
@@ -153,6 +165,7 @@ pub struct Server {
     workers: Vec<Handle>,
     admission: Arc<Admission>,
     metrics: Metrics,
+    ending: Ending,
 }
 
 #[derive(Debug)]
@@ -179,7 +192,7 @@ impl Server {
         settings: &Settings,
         metrics: &Metrics,
         interest: &mpsc::UnboundedSender<Interest>,
-        shutdown: &CancellationToken,
+        ending: &Ending,
     ) -> io::Result<(Self, Vec<Feed>)> {
         let limits = &settings.limits;
         let admission = Admission::new(limits.connections, limits.connections_per_address);
@@ -193,7 +206,7 @@ impl Server {
                 settings: settings.clone(),
                 metrics: metrics.clone(),
                 interest: interest.clone(),
-                shutdown: shutdown.clone(),
+                ending: ending.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -208,19 +221,22 @@ impl Server {
             workers,
             admission,
             metrics: metrics.clone(),
+            ending: ending.clone(),
         };
         Ok((server, feeds))
     }
 
-    /// Accepts connections until `shutdown` is cancelled, and returns when all have ended.
+    /// Accepts connections until the server is made to end, and returns when all have ended: after
+    /// the drain period and some seconds at the latest, whatever clients do.
     ///
     /// Sockets are handed out in turn, which spreads them more evenly than the kernel does.
-    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+    pub async fn run(self, listener: TcpListener) {
         let mut next = 0;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => break,
+                () = self.ending.drain.cancelled() => break,
+                () = self.ending.now.cancelled() => break,
             };
             // A socket that cannot be handed over is of a client that has left already, except
             // when the process runs out of files: then waiting is all that helps.

@@ -170,7 +170,7 @@ async fn a_server_that_ends_says_so() {
     let mut client = harness.json("/ws").await;
     harness.publish("a", "1").await;
     assert_eq!(client.json().await["payload"], 1);
-    harness.shutdown.cancel();
+    harness.ending.drain.cancel();
     assert_eq!(client.close_code().await, 1012);
     drop(client);
     harness.ended.await.unwrap();

@@ -169,7 +169,7 @@ async fn a_server_that_ends_says_so() {
     let harness = Harness::start(settings()).await;
     let mut v3 = harness.mqtt_open(CONNECT_V3).await;
     let mut v5 = harness.mqtt_open(CONNECT_V5).await;
-    harness.shutdown.cancel();
+    harness.ending.drain.cancel();
     disconnect(&mut v5, 0x8B).await;
     assert_eq!(v5.close_code().await, 1012);
     assert_eq!(v3.close_code().await, 1012);

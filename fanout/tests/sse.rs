@@ -115,7 +115,7 @@ async fn a_server_that_ends_says_so() {
     let mut events = open(&mut harness, "?topic=a", &["a"]).await;
     harness.publish("a", "1").await;
     assert_eq!(data(&events.next().await.unwrap())["payload"], 1);
-    harness.shutdown.cancel();
+    harness.ending.drain.cancel();
     let close = events.next().await.unwrap();
     assert_eq!(close.name, "close");
     let data: Value = serde_json::from_str(&close.data).unwrap();

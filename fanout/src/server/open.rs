@@ -24,7 +24,7 @@ enum Unopened {
     Answered(Answer),
     Lost,
     Timeout,
-    Shutdown,
+    Draining,
 }
 
 /// Serves a connection from its first byte to its last.
@@ -32,12 +32,12 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
     let Ok(mut socket) = TcpStream::from_std(accepted.socket) else {
         return;
     };
-    let (limit, shutdown) = {
+    let (limit, drain) = {
         let context = &state.borrow().context;
         let limits = &context.settings.limits;
         // A socket that refuses is closed already.
         let _ = prepare(&socket, limits);
-        (limits.handshake, context.shutdown.clone())
+        (limits.handshake, context.ending.drain.clone())
     };
     let mut place = accepted.place;
     let opened = tokio::select! {
@@ -45,7 +45,7 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
         biased;
         opened = open(&state, &mut socket, accepted.peer, &mut place) => opened,
         () = sleep_until(accepted.at + limit) => Err(Unopened::Timeout),
-        () = shutdown.cancelled() => Err(Unopened::Shutdown),
+        () = drain.cancelled() => Err(Unopened::Draining),
     };
     match opened {
         Ok((opening, rest)) => {
@@ -116,7 +116,7 @@ fn judge(state: &Shared, head: &[u8], peer: IpAddr, place: &mut Place) -> Result
     };
     let opening = http::open(head, &rules)?;
     let admitted = match place.admit(opening.client) {
-        _ if context.shutdown.is_cancelled() => Err(close::DRAINING),
+        _ if context.ending.drain.is_cancelled() => Err(close::DRAINING),
         Ok(()) => Ok(()),
         Err(Full::Server) => Err(close::FULL),
         Err(Full::Address) => Err(close::ADDRESS_FULL),
@@ -132,7 +132,7 @@ async fn refuse(state: &Shared, mut socket: TcpStream, reason: Unopened) {
         Unopened::Answered(answer) => answer,
         Unopened::Lost => Answer::silent("lost"),
         Unopened::Timeout => Answer::silent("timeout"),
-        Unopened::Shutdown => Answer::silent("shutdown"),
+        Unopened::Draining => Answer::silent("draining"),
     };
     state.borrow().context.metrics.refused(name);
     let answer = async {

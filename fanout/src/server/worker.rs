@@ -10,17 +10,19 @@
 //! for what would be a lock elsewhere.
 
 use std::cell::RefCell;
+use std::future::pending;
 use std::rc::Rc;
 
 use route::TopicFilter;
 use slab::Slab;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
+use super::drain::Drain;
 use super::holders::Holders;
-use super::{Accepted, Settings, connection, open};
+use super::{Accepted, Ending, Settings, connection, open};
 use crate::close::{self, Close};
 use crate::hub::{Batch, ClientId, Delivery, Demand, Event, Hub, Interest, Message, Wire};
 use crate::metrics::{Metrics, Protocol};
@@ -34,7 +36,7 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) interest: mpsc::UnboundedSender<Interest>,
-    pub(super) shutdown: CancellationToken,
+    pub(super) ending: Ending,
 }
 
 /// A worker's state, shared by its tasks.
@@ -68,7 +70,7 @@ pub(super) async fn run(
     mut sockets: mpsc::Receiver<Accepted>,
     mut batches: mpsc::Receiver<Batch>,
 ) {
-    let shutdown = context.shutdown.clone();
+    let ending = context.ending.clone();
     let state = Rc::new(RefCell::new(State {
         context,
         hub: Hub::default(),
@@ -80,10 +82,29 @@ pub(super) async fn run(
     }));
     let tasks = LocalSet::new();
     let serve = async {
+        let mut drain: Option<Drain> = None;
         loop {
+            let next = drain.as_ref().map(Drain::next);
+            if next == Some(None) {
+                break;
+            }
+            let tell = async {
+                match next.flatten() {
+                    Some(time) => sleep_until(time).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = ending.now.cancelled() => break,
+                () = ending.drain.cancelled(), if drain.is_none() => {
+                    drain = Some(state.borrow().drain());
+                }
+                () = tell => {
+                    let due = drain.as_mut().map_or(&[][..], |drain| drain.due(Instant::now()));
+                    let mut state = state.borrow_mut();
+                    due.iter().for_each(|id| state.close(*id, close::DRAINING));
+                }
                 Some(batch) = batches.recv() => {
                     let mut state = state.borrow_mut();
                     state.apply(&batch);
@@ -101,9 +122,12 @@ pub(super) async fn run(
             // The next batch is ready at once under load; sockets want their turn too.
             tokio::task::yield_now().await;
         }
+        // Those who came in while the others were told.
         state.borrow_mut().close_all(close::DRAINING);
     };
     tasks.run_until(serve).await;
+    // Nothing is delivered any more, and whoever feeds the others must not wait for this worker.
+    drop(batches);
     // The connections' own time limits end this.
     tasks.await;
 }
@@ -226,6 +250,13 @@ impl State {
         if self.clients[id as usize].waiting() > self.context.settings.limits.outbox_bytes {
             self.close(id, close::SLOW);
         }
+    }
+
+    /// Begins to tell all clients to go.
+    fn drain(&self) -> Drain {
+        let clients = self.clients.iter().map(|(id, _)| id as ClientId);
+        let period = self.context.settings.drain_period;
+        Drain::new(clients.collect(), period, Instant::now())
     }
 
     fn close_all(&mut self, close: Close) {

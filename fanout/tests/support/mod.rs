@@ -14,7 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanout::hub::{Event, Interest, Message, Origin, RouteId};
 use fanout::metrics::Metrics;
-use fanout::server::{AddressHeader, EventStreams, Feed, Limits, Proxies, Server, Settings};
+use fanout::server::{
+    AddressHeader, Ending, EventStreams, Feed, Limits, Proxies, Server, Settings,
+};
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
 use serde_json::Value;
@@ -26,17 +28,18 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Nothing here takes this long unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) interest: mpsc::UnboundedReceiver<Interest>,
     pub(crate) metrics: Metrics,
-    pub(crate) shutdown: CancellationToken,
+    pub(crate) ending: Ending,
     pub(crate) ended: JoinHandle<()>,
+    _end: DropGuard,
     feeds: Vec<Feed>,
     origin: Arc<Origin>,
     conflated: Arc<Origin>,
@@ -74,6 +77,7 @@ pub(crate) fn settings() -> Settings {
             heartbeat: Duration::from_secs(60),
             retry: Duration::from_secs(2),
         },
+        drain_period: Duration::ZERO,
     }
 }
 
@@ -116,15 +120,19 @@ impl Harness {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = Metrics::default();
-        let shutdown = CancellationToken::new();
+        let ending = Ending {
+            drain: CancellationToken::new(),
+            now: CancellationToken::new(),
+        };
         let (tell, interest) = mpsc::unbounded_channel();
-        let (server, feeds) = Server::start(&settings, &metrics, &tell, &shutdown).unwrap();
-        let ended = tokio::spawn(server.run(listener, shutdown.clone()));
+        let (server, feeds) = Server::start(&settings, &metrics, &tell, &ending).unwrap();
+        let ended = tokio::spawn(server.run(listener));
         Self {
             address,
             interest,
             metrics,
-            shutdown,
+            _end: ending.now.clone().drop_guard(),
+            ending,
             ended,
             feeds,
             origin: origin(1, feed()),
@@ -211,7 +219,7 @@ pub(crate) const CONNECT_V5: &[u8] = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\
 pub(crate) struct Client(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn connect(url: &str, subprotocol: Option<&str>) -> Self {
+    pub(crate) async fn connect(url: &str, subprotocol: Option<&str>) -> Self {
         let mut request = url.into_client_request().unwrap();
         if let Some(subprotocol) = subprotocol {
             let value = subprotocol.parse().unwrap();
