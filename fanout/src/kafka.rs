@@ -1,8 +1,9 @@
-//! Kafka: three clients, each with a job that must not delay the others'.
+//! Kafka: clients with a job each that must not delay the others'.
 //!
 //! ```text
 //!   routes::run     reads the routes topic, for ever                     Change --+
 //!   consumer::run   polls the stream of what is wanted; decides what is   <-------+
+//!                   (through `lanes`: a client for each `pace` of fetching)
 //!   loader::run     looks up offsets and reads last values, on its order
 //! ```
 //!
@@ -10,8 +11,10 @@
 //! one: nothing is committed and no group is joined.
 
 pub(crate) mod consumer;
+mod lanes;
 pub(crate) mod loader;
 mod locator;
+mod pace;
 pub(crate) mod routes;
 
 use rdkafka::ClientContext;

@@ -1,5 +1,7 @@
 //! What is counted. Labels are static names, so their number is bounded.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -49,6 +51,7 @@ pub struct Metrics {
     pub routes: Gauge,
     pub routes_refused: Family<Reason, Counter>,
     pub partitions: Gauge,
+    pub fetch_gather: Gauge<f64, AtomicU64>,
     pub loads: Family<Outcome, Counter>,
     pub load_seconds: Histogram,
     pub lag: Gauge,
@@ -73,6 +76,7 @@ impl Default for Metrics {
             routes: Gauge::default(),
             routes_refused: Family::default(),
             partitions: Gauge::default(),
+            fetch_gather: Gauge::default(),
             loads: Family::default(),
             load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             lag: Gauge::default(),
@@ -156,6 +160,12 @@ impl Metrics {
             "partitions_assigned",
             "Kafka partitions consumed now",
             self.partitions.clone(),
+        );
+        registry.register_with_unit(
+            "fetch_gather",
+            "How long a fetch waits for more records than one",
+            Unit::Seconds,
+            self.fetch_gather.clone(),
         );
         registry.register(
             "topic_loads",

@@ -319,6 +319,17 @@ impl Topics {
         }
     }
 
+    /// The partitions of a consumed Kafka topic, and the offset that comes next in each.
+    pub(crate) fn next(&self, topic: &str) -> Vec<(i32, i64)> {
+        let served = self.by_topic.get(topic).and_then(|id| self.served.get(id));
+        match served.map(|served| &served.phase) {
+            Some(Phase::Live { partitions, .. }) => {
+                partitions.iter().map(|p| (p.number, p.next)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// All consumed partitions.
     pub(crate) fn watches(&self) -> Vec<Watch> {
         let mut watches = Vec::new();

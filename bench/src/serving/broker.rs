@@ -163,7 +163,9 @@ impl Broker {
                     // Files as small as a benchmark needs them.
                     .set("segment.index.bytes", "65536")
             });
-            let options = AdminOptions::new().request_timeout(Some(LIMIT));
+            let options = AdminOptions::new()
+                .request_timeout(Some(LIMIT))
+                .operation_timeout(Some(LIMIT));
             let topics: Vec<_> = topics.collect();
             let created = self
                 .runtime

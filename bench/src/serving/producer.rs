@@ -127,7 +127,7 @@ fn produce(
         thread::sleep(if burst { next.max(BURST) } else { next });
     }
     producer
-        .flush(Duration::from_secs(10))
+        .flush(Duration::from_secs(60))
         .context("failed to flush")?;
     Ok(produced)
 }

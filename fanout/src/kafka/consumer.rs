@@ -3,22 +3,22 @@
 //! see one order.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::stream::select_all;
 use futures::{FutureExt, StreamExt};
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::error_name;
+use super::lanes::Lanes;
 use super::loader::Request;
-use super::locator::Leaders;
-use super::{Consumer, config, create, error_name};
+use super::pace::Pacer;
 use crate::conflate::Conflator;
 use crate::hub::{Batch, Event, Interest, RouteId};
 use crate::metrics::{Metrics, Outcome};
@@ -30,8 +30,11 @@ use crate::topics::{Effect, Finding, Loaded, Topics, Verdict};
 /// Most events in one batch.
 const BATCH: usize = 512;
 
-/// How often topics that nobody wants are looked for.
+/// How often topics that nobody wants are looked for, and the pace of fetching is reconsidered.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often some of the topics move that have yet to, once the pace has changed.
+const MOVE: Duration = Duration::from_millis(20);
 
 /// How often what is consumed is compared with what Kafka holds. An error does so at once.
 const AUDIT: Duration = Duration::from_secs(15);
@@ -64,11 +67,9 @@ pub(crate) struct Wiring {
     pub(crate) metrics: Metrics,
 }
 
-struct State<'a> {
-    consumer: &'a Consumer,
-    leaders: Leaders,
-    /// Topics that were assigned in this round.
-    assigned: HashSet<String>,
+struct State {
+    lanes: Lanes,
+    pacer: Pacer,
     topics: Topics,
     loader: mpsc::UnboundedSender<Request>,
     feeds: Vec<Feed>,
@@ -91,16 +92,13 @@ pub(crate) async fn run(
     wiring: Wiring,
     shutdown: CancellationToken,
 ) -> Result<(), KafkaError> {
-    let mut config = config(bootstrap_servers, "gamecast-fanout");
-    // A partition that is assigned waits out the fetch in flight: this long at most when nothing
-    // happens. At rest it is also how often the broker is asked.
-    config.set("fetch.wait.max.ms", "50");
-    let consumer = Arc::new(create(&config, &wiring.metrics)?);
+    let lanes = Lanes::create(bootstrap_servers, &wiring.metrics)?;
+    let consumers = lanes.consumers();
+    let mut messages = select_all(consumers.iter().map(|consumer| consumer.stream()));
     let (mut commands, mut interest) = (wiring.commands, wiring.interest);
     let mut state = State {
-        consumer: &consumer,
-        leaders: Leaders::start(consumer.clone()),
-        assigned: HashSet::new(),
+        lanes,
+        pacer: Pacer::new(Instant::now()),
         topics,
         loader: wiring.loader,
         feeds: wiring.feeds,
@@ -113,8 +111,9 @@ pub(crate) async fn run(
         suspicious: false,
         auditing: false,
     };
-    let mut messages = consumer.stream();
     let mut ticks = tokio::time::interval(TICK);
+    let mut moves = tokio::time::interval(MOVE);
+    moves.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let pause = match state.suspicious {
             true => AUDIT_PAUSE,
@@ -151,6 +150,9 @@ pub(crate) async fn run(
                 }
             }
             now = ticks.tick() => state.tick(now.into()),
+            _ = moves.tick(), if state.lanes.is_moving() => {
+                state.lanes.advance(|topic| state.topics.next(topic));
+            }
             () = due => state.conflator.due(Instant::now(), &mut state.batch),
             () = audit, if !state.auditing => state.audit(),
         }
@@ -158,7 +160,7 @@ pub(crate) async fn run(
     }
 }
 
-impl State<'_> {
+impl State {
     fn command(&mut self, command: Command) {
         match command {
             Command::Routes { changes, news } => {
@@ -188,6 +190,7 @@ impl State<'_> {
     fn message(&mut self, message: Result<BorrowedMessage<'_>, KafkaError>) {
         match message {
             Ok(message) => {
+                self.pacer.note(1);
                 let record = record(&message);
                 let topic = message.topic();
                 if let Some(verdict) = self.topics.record(topic, &record, &mut self.effects) {
@@ -207,8 +210,11 @@ impl State<'_> {
     fn tick(&mut self, now: Instant) {
         self.topics.tick(now, &mut self.effects);
         self.execute();
-        let partitions = self.topics.partitions() as i64;
-        self.metrics.partitions.set(partitions);
+        let partitions = self.topics.partitions();
+        self.metrics.partitions.set(partitions as i64);
+        let pace = self.pacer.look(partitions, now);
+        self.lanes.set_pace(pace);
+        self.metrics.fetch_gather.set(pace.gather().as_secs_f64());
     }
 
     fn audit(&mut self) {
@@ -226,38 +232,25 @@ impl State<'_> {
     fn execute(&mut self) {
         let now = Instant::now();
         for effect in self.effects.drain(..) {
-            let done = match effect {
+            match effect {
                 Effect::Emit(event) => {
                     self.conflator.offer(event, now, &mut self.batch);
-                    Ok(())
                 }
                 Effect::Load(load) => {
                     // Without a loader the process is about to end.
                     let _ = self.loader.send(Request::Load(load));
-                    Ok(())
                 }
-                Effect::Assign { topic, partitions } => {
-                    let list = list(&topic, partitions);
-                    self.assigned.insert(topic);
-                    list.and_then(|list| self.consumer.incremental_assign(&list))
-                }
-                Effect::Unassign { topic, partitions } => {
-                    let partitions = partitions.into_iter().map(|number| (number, 0));
-                    let list = list(&topic, partitions.collect());
-                    list.and_then(|list| self.consumer.incremental_unassign(&list))
-                }
-            };
-            if let Err(error) = done {
-                tracing::error!(%error, "failed to change what is consumed");
-                self.suspicious = true;
+                Effect::Assign { topic, partitions } => self.lanes.assign(topic, partitions),
+                Effect::Unassign { topic, partitions } => self.lanes.unassign(&topic, partitions),
             }
         }
     }
 
     /// Sends what the workers are to be told. A worker that is behind makes Kafka wait.
     async fn settle(&mut self) {
-        if !self.assigned.is_empty() {
-            self.leaders.find(std::mem::take(&mut self.assigned));
+        if let Err(error) = self.lanes.settle() {
+            tracing::error!(%error, "failed to change what is consumed");
+            self.suspicious = true;
         }
         if self.batch.is_empty() {
             return;
@@ -274,14 +267,6 @@ impl State<'_> {
             }
         }
     }
-}
-
-fn list(topic: &str, partitions: Vec<(i32, i64)>) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (number, offset) in partitions {
-        list.add_partition_offset(topic, number, Offset::Offset(offset))?;
-    }
-    Ok(list)
 }
 
 /// The parts of a message that count.

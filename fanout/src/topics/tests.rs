@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use route::Records;
 
 use super::served::MAX_STALLS;
@@ -332,4 +333,49 @@ fn a_partition_that_does_not_move_is_read_anew() {
         case.audited(1, Some((5, 0, 6))),
         ["unassign [0]", "load 0 after 100"]
     );
+}
+
+proptest! {
+    /// The topic moves between clients, as `kafka::lanes` says that it may: each client yields
+    /// without a gap from where it was assigned, some of it after the topic has left it.
+    #[test]
+    fn clients_that_take_turns_lose_and_repeat_nothing(
+        holes in proptest::collection::vec(1_i64..4, 1..40),
+        steps in proptest::collection::vec((0_usize..3, any::<bool>(), 0_usize..50), 0..120),
+    ) {
+        let offsets: Vec<i64> = holes.iter().scan(4, |at, hole| {
+            *at += hole;
+            Some(*at)
+        }).collect();
+        let mut case = live();
+        let mut clients = [const { VecDeque::new() }; 3];
+        let mut taken = Vec::new();
+        let mut yields = |case: &mut Case, client: &mut VecDeque<i64>| {
+            if let Some(offset) = client.pop_front()
+                && !case.record(offset, r#"{"game_id":"1"}"#).is_empty()
+            {
+                taken.push(offset);
+            }
+        };
+        let assign = |case: &Case, client: &mut VecDeque<i64>| {
+            let [(0, next)] = case.topics.next("k")[..] else {
+                panic!("the topic is not consumed");
+            };
+            client.extend(offsets.iter().filter(|offset| **offset >= next));
+        };
+        assign(&case, &mut clients[0]);
+        let mut at = 0;
+        for (client, moves, left) in steps {
+            if moves && client != at {
+                clients[at].truncate(left);
+                assign(&case, &mut clients[client]);
+                at = client;
+            }
+            yields(&mut case, &mut clients[client]);
+        }
+        while !clients[at].is_empty() {
+            yields(&mut case, &mut clients[at]);
+        }
+        prop_assert_eq!(taken, offsets);
+    }
 }
