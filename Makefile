@@ -99,7 +99,7 @@ bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in
 
 .PHONY: bench-fanout
 bench-fanout: ## Serving clients, beside the floor, in figures; SCENARIO="hot idle" for some of it
-	$(CARGO) build --release --locked -p bench -p fanout
+	$(CARGO) build --release --locked -p bench -p fanout --bin fanout --bin floor --bin serving
 	$(CARGO) run -q --locked -p devstack -- install
 	# Ten thousand topics need more heap than a small broker has.
 	_JAVA_OPTIONS=-Xmx1g target/release/serving $(SCENARIO)

@@ -1,6 +1,7 @@
 //! `make bench-fanout`: how fanout serves its clients, beside the floor.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -24,6 +25,9 @@ struct Args {
     /// How many seconds of each run are measured.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
+    /// Another build of fanout, to be compared with this one.
+    #[arg(long)]
+    rival: Option<PathBuf>,
     /// The first of twelve TCP ports for the servers.
     #[arg(long, default_value_t = 30400)]
     base_port: u16,
@@ -52,6 +56,7 @@ fn main() -> Result<()> {
     };
     let settings = Settings {
         time: Duration::from_secs(args.seconds),
+        rival: args.rival,
     };
     let mut out = std::io::stdout();
     for scenario in SCENARIOS {

@@ -1,5 +1,6 @@
 //! Kafka, and what a run needs in it: topics with a record each, and routes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +31,7 @@ pub struct Broker {
     runtime: Runtime,
     stack: Stack,
     admin: AdminClient<DefaultClientContext>,
-    producer: BaseProducer,
+    producer: Arc<BaseProducer>,
     clock: Clock,
     /// Of the games with a topic of their own, the numbers of the last records.
     games: Vec<u32>,
@@ -53,7 +54,12 @@ impl Broker {
         config.set("bootstrap.servers", &stack.endpoints().kafka);
         Ok(Self {
             admin: config.create()?,
-            producer: config.create()?,
+            producer: Arc::new(
+                config
+                    .set("queue.buffering.max.ms", "0")
+                    .set("acks", "1")
+                    .create()?,
+            ),
             runtime,
             stack,
             clock,
@@ -67,6 +73,12 @@ impl Broker {
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.stack.endpoints().kafka
+    }
+
+    /// A client that knows every topic of the games.
+    #[must_use]
+    pub fn producer(&self) -> Arc<BaseProducer> {
+        self.producer.clone()
     }
 
     /// Its process id.

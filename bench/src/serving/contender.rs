@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,9 +23,12 @@ pub struct Contender {
     pub flags: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
+    /// The binary beside this program.
     Fanout,
+    /// Another build of fanout.
+    Rival(PathBuf),
     Floor,
 }
 
@@ -60,6 +63,14 @@ impl Contender {
     }
 
     #[must_use]
+    pub fn rival(binary: &Path) -> Self {
+        Self {
+            program: Program::Rival(binary.into()),
+            ..Self::fanout("rival", &[])
+        }
+    }
+
+    #[must_use]
     pub fn floor(name: &str, flags: &[&str]) -> Self {
         Self {
             program: Program::Floor,
@@ -76,8 +87,8 @@ impl Contender {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, place.port + 1));
         let own = std::env::current_exe()?;
         let folder = own.parent().context("this program is nowhere")?;
-        let (binary, flags) = match self.program {
-            Program::Fanout => (
+        let (binary, flags) = match &self.program {
+            Program::Fanout | Program::Rival(_) => (
                 "fanout",
                 vec![
                     format!("--listen={address}"),
@@ -98,7 +109,11 @@ impl Contender {
         };
         let log = place.logs.join(format!("bench-{binary}.log"));
         let log = File::options().create(true).append(true).open(log)?;
-        let child = Command::new(folder.join(binary))
+        let path = match &self.program {
+            Program::Rival(path) => path.clone(),
+            Program::Fanout | Program::Floor => folder.join(binary),
+        };
+        let child = Command::new(path)
             .args(flags)
             .args(&self.flags)
             .stdin(Stdio::null())
@@ -106,7 +121,7 @@ impl Contender {
             .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {binary}"))?;
-        let admin = (self.program == Program::Fanout).then_some(admin);
+        let admin = (self.program != Program::Floor).then_some(admin);
         let mut running = Running {
             child,
             address,

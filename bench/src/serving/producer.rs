@@ -6,7 +6,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::record::{Clock, Stamp};
@@ -57,16 +56,14 @@ pub struct Producer {
 
 impl Producer {
     /// Begins to produce. `numbers` are those of each game's last record so far.
-    pub fn start(bootstrap: &str, plan: Plan, clock: Clock, numbers: Vec<u32>) -> Result<Self> {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("queue.buffering.max.ms", "0")
-            .set("acks", "1")
-            .create()?;
+    ///
+    /// `kafka` should know the topics already: to find thousands takes librdkafka a while.
+    #[must_use]
+    pub fn start(kafka: Arc<BaseProducer>, plan: Plan, clock: Clock, numbers: Vec<u32>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = thread::spawn(move || produce(&producer, &plan, clock, numbers, &stopped));
-        Ok(Self { stop, thread })
+        let thread = thread::spawn(move || produce(&kafka, &plan, clock, numbers, &stopped));
+        Self { stop, thread }
     }
 
     /// Stops.

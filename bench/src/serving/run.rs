@@ -59,9 +59,9 @@ impl Ground {
     /// When a server does not do what it should.
     pub fn stage(&mut self, contender: &Contender, load: &Load) -> Result<Stage> {
         let shape = self.broker.games(load.games, load.shared)?;
-        let routes = match contender.program {
-            Program::Fanout => self.broker.routes(&shape, load.games, load.conflate)?,
+        let routes = match &contender.program {
             Program::Floor => String::new(),
+            _ => self.broker.routes(&shape, load.games, load.conflate)?,
         };
         // Before the contender, which inherits the limit of open files.
         let crowd = Crowd::new(self.clock)?;
@@ -88,7 +88,7 @@ impl Ground {
             rate: load.rate,
             bytes: load.bytes,
         };
-        let producer = Producer::start(self.broker.bootstrap(), plan, self.clock, numbers)?;
+        let producer = Producer::start(self.broker.producer(), plan, self.clock, numbers);
         let (pid, broker) = (stage.running.pid(), self.broker.pid()?);
         let Stage { crowd, .. } = stage;
         crowd.run_for(WARM_UP)?;

@@ -1,11 +1,12 @@
 //! What is measured. Each scenario is a question that somebody has asked.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::client::Wire;
-use super::contender::Contender;
+use super::contender::{Contender, Program};
 use super::crowd::{Group, Interest};
 use super::report::Report;
 use super::run::{Ground, Load};
@@ -19,10 +20,12 @@ pub struct Scenario {
 }
 
 /// How long and how large.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long each run is measured.
     pub time: Duration,
+    /// Another build of fanout, to be compared with this one.
+    pub rival: Option<PathBuf>,
 }
 
 /// In the order of their importance.
@@ -54,12 +57,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "consume",
-        question: "2,000/s over ever more Kafka topics, one client each up to 2,000",
+        question: "1,000/s over ever more Kafka topics: CPU of fanout and of the broker",
         repeat: consume,
     },
     Scenario {
         name: "shared",
-        question: "2,000/s over 200 and 10,000 games in one Kafka topic of 10 partitions",
+        question: "1,000/s over 200 and 10,000 games in one Kafka topic of 10 partitions",
         repeat: shared,
     },
     Scenario {
@@ -110,6 +113,11 @@ fn fanout() -> Contender {
     Contender::fanout("fanout", &[])
 }
 
+fn fanouts(settings: &Settings) -> impl Iterator<Item = Contender> {
+    let rival = settings.rival.as_deref().map(Contender::rival);
+    [fanout()].into_iter().chain(rival)
+}
+
 fn floors() -> [Contender; 2] {
     [
         Contender::floor("floor", &[]),
@@ -120,7 +128,7 @@ fn floors() -> [Contender; 2] {
 fn hot(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
     for rate in [50.0, 300.0] {
         let load = load(settings, 1, 1000, rate);
-        for contender in [fanout()].into_iter().chain(floors()) {
+        for contender in fanouts(settings).chain(floors()) {
             let row = format!("{rate}/s {}", contender.name);
             report.add(&row, ground.run(&contender, &load)?);
         }
@@ -134,7 +142,7 @@ const RATES: [f64; 12] = [
 ];
 
 fn highest(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
-    for contender in [fanout()].into_iter().chain(floors()) {
+    for contender in fanouts(settings).chain(floors()) {
         let mut held = vec![("rate/s", 0.0)];
         for rate in RATES {
             let figures = ground.run(&contender, &load(settings, 1, 1000, rate))?;
@@ -153,7 +161,7 @@ fn highest(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Res
 }
 
 fn alone(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
-    for contender in [fanout(), Contender::floor("floor", &[])] {
+    for contender in fanouts(settings).chain([Contender::floor("floor", &[])]) {
         let load = load(settings, 1, 1, 200.0);
         report.add(&contender.name, ground.run(&contender, &load)?);
     }
@@ -162,7 +170,8 @@ fn alone(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Resul
 
 fn topics(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
     let gathering = Contender::floor("gathering floor", &["--gather=10ms"]);
-    for contender in [fanout(), Contender::floor("floor", &[]), gathering] {
+    let floors = [Contender::floor("floor", &[]), gathering];
+    for contender in fanouts(settings).chain(floors) {
         let load = load(settings, 200, 2000, 2000.0);
         report.add(&contender.name, ground.run(&contender, &load)?);
     }
@@ -173,9 +182,10 @@ fn idle(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result
     const CLIENTS: usize = 10_000;
     const GAMES: u32 = 200;
     let load = load(settings, GAMES, 0, 1.0);
-    for contender in [fanout(), Contender::floor("floor (bare handshake)", &[])] {
+    let bare = Contender::floor("floor (bare handshake)", &[]);
+    for contender in fanouts(settings).chain([bare]) {
         let mut stage = ground.stage(&contender, &load)?;
-        let fanout = contender.name == "fanout";
+        let fanout = contender.program != Program::Floor;
         let group = Group {
             wire: if fanout { Wire::Mqtt } else { Wire::Json },
             ..group(CLIENTS, Interest::Spread(GAMES))
@@ -221,14 +231,11 @@ fn idle(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result
 fn consume(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
     for games in [10, 200, 2000, 10_000] {
         let gathering = Contender::floor("gathering floor", &["--gather=10ms"]);
-        for contender in [fanout(), gathering] {
-            // Every topic has a subscriber, else fanout would not consume it.
-            let mut load = load(settings, games, games.min(2000) as usize, 2000.0);
-            if games > 2000 {
+        for contender in fanouts(settings).chain([gathering]) {
+            // Few deliveries, so that what consuming costs is seen.
+            let mut load = load(settings, games, 1, 1000.0);
+            if contender.program != Program::Floor {
                 load.groups = vec![group(1, Interest::All(games))];
-                if contender.name != "fanout" {
-                    continue;
-                }
             }
             let row = format!("{games} topics {}", contender.name);
             report.add(&row, ground.run(&contender, &load)?);
@@ -239,7 +246,7 @@ fn consume(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Res
 
 fn shared(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
     for games in [200, 10_000] {
-        let mut load = load(settings, games, 1, 2000.0);
+        let mut load = load(settings, games, 1, 1000.0);
         load.shared = true;
         load.groups = vec![group(1, Interest::All(games))];
         report.add(&format!("{games} games"), ground.run(&fanout(), &load)?);

@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::future::pending;
 use std::rc::Rc;
+use std::time::Duration;
 
 use route::TopicFilter;
 use slab::Slab;
@@ -64,6 +65,25 @@ struct Tally {
     sent_bytes: u64,
 }
 
+/// A round that took less than this is followed by the next one at once.
+const CHEAP_ROUND: Duration = Duration::from_millis(1);
+
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_millis(10);
+
+/// When to take in batches again after a round.
+///
+/// The system call per socket is what a round costs. So after a round with many of them the worker
+/// rests as long as that took: what arrives meanwhile shares the next writes. A worker with few
+/// subscribers never rests, and one whose messages are far apart has rested when the next comes.
+fn rest(begun: Instant, ended: Instant) -> Instant {
+    let took = ended.duration_since(begun);
+    if took < CHEAP_ROUND {
+        return ended;
+    }
+    ended + took.min(LONGEST_REST)
+}
+
 /// Runs until shutdown has been asked for and all connections have ended.
 pub(super) async fn run(
     context: Context,
@@ -83,6 +103,7 @@ pub(super) async fn run(
     let tasks = LocalSet::new();
     let serve = async {
         let mut drain: Option<Drain> = None;
+        let mut rested = Instant::now();
         loop {
             let next = drain.as_ref().map(Drain::next);
             if next == Some(None) {
@@ -93,6 +114,10 @@ pub(super) async fn run(
                     Some(time) => sleep_until(time).await,
                     None => pending().await,
                 }
+            };
+            let rested_batch = async {
+                sleep_until(rested).await;
+                batches.recv().await
             };
             tokio::select! {
                 biased;
@@ -105,7 +130,8 @@ pub(super) async fn run(
                     let mut state = state.borrow_mut();
                     due.iter().for_each(|id| state.close(*id, close::DRAINING));
                 }
-                Some(batch) = batches.recv() => {
+                Some(batch) = rested_batch => {
+                    let begun = Instant::now();
                     let mut state = state.borrow_mut();
                     state.apply(&batch);
                     // What has arrived in the meantime shares the writes.
@@ -113,6 +139,7 @@ pub(super) async fn run(
                         state.apply(&batch);
                     }
                     state.flush_dirty();
+                    rested = rest(begun, Instant::now());
                 }
                 Some(socket) = sockets.recv() => {
                     tokio::task::spawn_local(open::serve(state.clone(), socket));
