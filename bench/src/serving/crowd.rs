@@ -30,6 +30,18 @@ pub struct Group {
     pub reads: bool,
 }
 
+impl Group {
+    /// How many clients get each record of `game`.
+    #[must_use]
+    pub fn subscribers(&self, game: u32) -> usize {
+        if self.reads {
+            self.interest.subscribers(self.clients, game)
+        } else {
+            0
+        }
+    }
+}
+
 /// What the clients of a group are subscribed to.
 #[derive(Debug, Clone)]
 pub enum Interest {
@@ -44,9 +56,8 @@ pub enum Interest {
 }
 
 impl Interest {
-    /// How many clients of a group get each record of `game`.
-    #[must_use]
-    pub fn subscribers(&self, clients: usize, game: u32) -> usize {
+    /// How many of `clients` get each record of `game`.
+    fn subscribers(&self, clients: usize, game: u32) -> usize {
         match self {
             Self::All(_) => clients,
             Self::Only(one) if game == *one => clients,

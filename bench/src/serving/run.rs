@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::broker::{Broker, PREFIX};
 use super::contender::{Contender, Place, Program, Running};
-use super::crowd::{Crowd, Group};
+use super::crowd::{Crowd, Group, Tally};
 use super::producer::{Plan, Produced, Producer};
 use super::record::Clock;
 use super::usage;
@@ -18,6 +18,9 @@ pub type Figures = Vec<(&'static str, f64)>;
 
 /// How long records flow before they count: topics load, buffers and caches fill.
 const WARM_UP: Duration = Duration::from_secs(2);
+
+/// How long the last values may take.
+const READY: Duration = Duration::from_secs(60);
 
 /// How long the last messages may take.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -35,6 +38,16 @@ pub struct Load {
     /// Bytes of a record.
     pub bytes: usize,
     pub time: Duration,
+}
+
+impl Load {
+    /// How many clients that read get each record of `game`.
+    fn subscribers(&self, game: u32) -> usize {
+        self.groups
+            .iter()
+            .map(|group| group.subscribers(game))
+            .sum()
+    }
 }
 
 /// Where runs take place.
@@ -75,6 +88,28 @@ impl Ground {
         Ok(Stage { running, crowd })
     }
 
+    /// Connects all clients, and waits until fanout has sent them their last values: until then
+    /// it need not stream.
+    ///
+    /// # Errors
+    /// When a client is not served.
+    pub fn gather(&self, contender: &Contender, stage: &mut Stage, load: &Load) -> Result<()> {
+        let mut expected = 0;
+        for group in &load.groups {
+            stage.crowd.join(stage.running.address, group)?;
+            let games = (0..load.games).map(|game| group.subscribers(game));
+            expected += games.sum::<usize>() as u64;
+        }
+        if contender.program != Program::Floor {
+            let deadline = Instant::now() + READY;
+            let all = |tally: &Tally| tally.snapshots >= expected;
+            let ready = stage.crowd.until(deadline, all)?;
+            let snapshots = stage.crowd.tally.snapshots;
+            ensure!(ready, "{snapshots} of {expected} last values came");
+        }
+        Ok(())
+    }
+
     /// Lets records flow to `stage`, and measures.
     ///
     /// # Errors
@@ -112,11 +147,8 @@ impl Ground {
             .filter(|(at, _)| *at >= from)
             .map(|l| l.1)
             .collect();
-        let expected: usize = games
-            .iter()
-            .map(|game| subscribers(&load.groups, *game))
-            .sum();
-        let all = |tally: &super::crowd::Tally| tally.latencies.len() >= expected;
+        let expected: usize = games.iter().map(|game| load.subscribers(*game)).sum();
+        let all = |tally: &Tally| tally.latencies.len() >= expected;
         if load.conflate.is_none() {
             crowd.until(Instant::now() + DRAIN, all)?;
         } else {
@@ -153,18 +185,7 @@ impl Ground {
     pub fn run(&mut self, contender: &Contender, load: &Load) -> Result<Figures> {
         let run = || format!("{} under {} games", contender.name, load.games);
         let mut stage = self.stage(contender, load).with_context(run)?;
-        for group in &load.groups {
-            let joined = stage.crowd.join(stage.running.address, group);
-            joined.with_context(run)?;
-        }
+        self.gather(contender, &mut stage, load).with_context(run)?;
         self.flow(&mut stage, load).with_context(run)
     }
-}
-
-/// How many clients that read get each record of `game`.
-fn subscribers(groups: &[Group], game: u32) -> usize {
-    let reading = groups.iter().filter(|group| group.reads);
-    reading
-        .map(|group| group.interest.subscribers(group.clients, game))
-        .sum()
 }

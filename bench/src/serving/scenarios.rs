@@ -265,9 +265,7 @@ fn slow(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result
             ..load.groups[0].clone()
         });
         let mut stage = ground.stage(&fanout(), &load)?;
-        for group in &load.groups {
-            stage.crowd.join(stage.running.address, group)?;
-        }
+        ground.gather(&fanout(), &mut stage, &load)?;
         let mut figures = ground.flow(&mut stage, &load)?;
         let games = ground.broker.games(1, false)?;
         let newest = ground.broker.numbers(&games, 1)[0];
