@@ -87,6 +87,12 @@ impl Outbox {
         }
     }
 
+    /// What is to be written next, when it is a single piece.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        let first = self.chunks.front()?;
+        (self.chunks.len() == 1).then(|| &first.bytes()[self.written..])
+    }
+
     /// Fills `slices` with what is to be written next, and returns how many it filled.
     pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
@@ -193,6 +199,10 @@ mod tests {
                 let mut slices = [IoSlice::new(&[]); 3];
                 let filled = outbox.gather(&mut slices);
                 let seen: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+                match outbox.single() {
+                    Some(single) => prop_assert_eq!(single, &seen[..]),
+                    None => prop_assert!(filled > 1),
+                }
                 let taken = seen.len().min(*portion);
                 got.extend_from_slice(&seen[..taken]);
                 outbox.advance(taken);

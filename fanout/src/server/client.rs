@@ -164,9 +164,16 @@ impl Client {
         let mut sent = 0;
         let was_blocked = std::mem::replace(&mut self.blocked, false);
         while !self.outbox.is_empty() && !self.broken {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = self.outbox.gather(&mut slices);
-            match self.socket.try_write_vectored(&slices[..filled]) {
+            // Mostly one frame waits, for which the kernel has the shorter way.
+            let written = match self.outbox.single() {
+                Some(bytes) => self.socket.try_write(bytes),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let filled = self.outbox.gather(&mut slices);
+                    self.socket.try_write_vectored(&slices[..filled])
+                }
+            };
+            match written {
                 Ok(count) if count > 0 => {
                     self.outbox.advance(count);
                     self.moved |= was_blocked;
