@@ -9,6 +9,7 @@ use clap::Parser;
 use crate::server::{
     AddressHeader, AllowOrigin, EventStreams, Limits, Proxies, Settings, TrustedProxy,
 };
+use crate::topics;
 
 /// Streams Kafka topics to browsers: JSON over WebSocket at /ws, MQTT over WebSocket at /mqtt,
 /// Server-Sent Events at /events.
@@ -130,6 +131,14 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_MAX_SUBSCRIBES", default_value = "100")]
     pub max_subscribes: NonZeroU32,
 
+    /// How many topics the wildcards of one client may match, counted when it subscribes.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_MATCHES", default_value_t = 100_000)]
+    pub max_matches: usize,
+
+    /// How many bytes the last values of those topics may have.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_SNAPSHOT_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub max_snapshot_bytes: usize,
+
     /// How many levels a filter may have: games/+/odds has three.
     #[arg(long, env = "GAMECAST_FANOUT_MAX_FILTER_LEVELS", default_value_t = 16)]
     pub max_filter_levels: usize,
@@ -173,6 +182,11 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_TOPIC_GRACE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub topic_grace: Duration,
 
+    /// How many partitions of Kafka topics may be consumed at the same time. A topic beyond is not
+    /// served, and whoever subscribes to it is told so.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_PARTITIONS", default_value_t = 20_000)]
+    pub max_partitions: usize,
+
     /// How many of the newest records of each partition are read for the last values of a topic
     /// that carries more than one key. Values older than that are not shown.
     #[arg(
@@ -188,6 +202,15 @@ pub struct Args {
 }
 
 impl Args {
+    /// What the consumer of Kafka needs to know.
+    pub(crate) fn topic_limits(&self) -> topics::Limits {
+        topics::Limits {
+            grace: self.topic_grace,
+            record_bytes: self.max_record_bytes,
+            partitions: self.max_partitions,
+        }
+    }
+
     /// What the server of clients needs to know.
     pub fn settings(&self) -> Settings {
         let workers = self
@@ -212,6 +235,8 @@ impl Args {
                 send_buffer: self.send_buffer_bytes,
                 message_bytes: self.max_message_bytes,
                 subscriptions: self.max_subscriptions,
+                matches: self.max_matches,
+                snapshot_bytes: self.max_snapshot_bytes,
                 filter_levels: self.max_filter_levels,
                 handshake: self.handshake_timeout,
                 subscribe: self.subscribe_timeout,

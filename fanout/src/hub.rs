@@ -13,6 +13,7 @@
 //! see the same events in the same order. The seam between a subscriber's snapshot and its
 //! stream needs no bookkeeping: both happen between two events.
 
+mod census;
 mod encode;
 mod event;
 mod index;
@@ -24,6 +25,7 @@ mod retained;
 mod trail;
 mod walk;
 
+pub use census::{Census, Matches};
 pub use encode::Wire;
 pub use event::{Batch, Event, Interest};
 pub use index::{ClientId, Entry};
@@ -116,6 +118,11 @@ impl Hub {
                 .or_default()
                 .push(Walk::new(walked));
         }
+    }
+
+    /// Counts on with `census`, for a while. Returns true when all is counted.
+    pub fn count(&self, census: &mut Census) -> bool {
+        census.go_on(&self.retained, WALK_STEPS)
     }
 
     /// True when `client` is subscribed to `filter`.

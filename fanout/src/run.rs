@@ -74,7 +74,7 @@ pub async fn run(
 
     let consumer = {
         let (servers, end) = (args.kafka_bootstrap_servers.clone(), stop.clone());
-        let topics = Topics::new(args.topic_grace, args.max_record_bytes);
+        let topics = Topics::new(args.topic_limits());
         let wiring = consumer::Wiring {
             commands: commanded,
             interest: interests,

@@ -72,6 +72,10 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Filters that it subscribes to per second.
     pub subscribes: NonZeroU32,
+    /// Topics with a value that its wildcards match when it subscribes to them.
+    pub matches: usize,
+    /// Bytes of those values.
+    pub snapshot_bytes: usize,
     /// Levels of a filter.
     pub filter_levels: usize,
     /// Time from the first packet of TCP to the upgrade, and to an MQTT CONNECT.

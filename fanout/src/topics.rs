@@ -86,8 +86,7 @@ pub(crate) struct Finding {
 
 #[derive(Debug)]
 pub(crate) struct Topics {
-    grace: Duration,
-    max_record_bytes: usize,
+    limits: Limits,
     next_id: u64,
     keys: HashMap<RouteKey, RouteId>,
     served: HashMap<RouteId, Served>,
@@ -95,14 +94,26 @@ pub(crate) struct Topics {
     filters: Filters,
     offers: Offers,
     settling: Settling,
+    /// How many partitions are consumed.
+    consumed: usize,
+}
+
+/// What the consumer may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long a topic stays consumed after its last subscriber has left.
+    pub(crate) grace: Duration,
+    /// Bytes of a record that is served.
+    pub(crate) record_bytes: usize,
+    /// Partitions that are consumed.
+    pub(crate) partitions: usize,
 }
 
 impl Topics {
-    /// A topic stays consumed for `grace` after its last subscriber has left.
-    pub(crate) fn new(grace: Duration, max_record_bytes: usize) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            grace,
-            max_record_bytes,
+            limits,
+            consumed: 0,
             next_id: 0,
             keys: HashMap::new(),
             served: HashMap::new(),
@@ -130,7 +141,7 @@ impl Topics {
                 {
                     let id = served.reader.id();
                     let origin = Arc::new(Origin::new(id, &key, route));
-                    served.reader = Arc::new(Reader::new(origin, self.max_record_bytes));
+                    served.reader = Arc::new(Reader::new(origin, self.limits.record_bytes));
                     if let Phase::Live { held: false, .. } = served.phase {
                         effects.push(Effect::Emit(served.initial()));
                     }
@@ -168,7 +179,7 @@ impl Topics {
         let mut served = Served {
             wanted,
             from_start: happens && wanted > 0,
-            reader: Arc::new(Reader::new(origin, self.max_record_bytes)),
+            reader: Arc::new(Reader::new(origin, self.limits.record_bytes)),
             unwanted_since: None,
             phase: Phase::Idle,
             failures: 0,
@@ -185,14 +196,25 @@ impl Topics {
         let route = served.reader.route().clone();
         self.offers.remove(served.reader.id(), &route);
         self.by_topic.remove(route.topic());
+        self.consumed -= served.partitions();
         served.stop(effects);
         Some(id)
     }
 
     /// Tells of the filters that have waited for the route `id` last.
     fn settle(&mut self, id: RouteId, effects: &mut Vec<Effect>) {
-        let settled = self.settling.end(id).into_iter();
-        effects.extend(settled.map(|filter| Effect::Emit(Event::Settled { filter })));
+        for filter in self.settling.end(id) {
+            effects.push(self.settled(filter));
+        }
+    }
+
+    /// Tells that nothing has to be waited for any longer.
+    fn settled(&mut self, filter: TopicFilter) -> Effect {
+        let mut refused = false;
+        self.each_matching(&filter, |served| {
+            refused |= matches!(served.phase, Phase::Refused { .. });
+        });
+        Effect::Emit(Event::Settled { filter, refused })
     }
 
     /// A worker has got its first or lost its last subscriber of a filter.
@@ -201,13 +223,15 @@ impl Topics {
             Interest::First(filter) => {
                 let new = self.filters.add(filter.clone());
                 let mut awaited = Vec::new();
+                let room = self.limits.partitions.saturating_sub(self.consumed);
                 self.each_matching(&filter, |served| {
                     if new {
                         served.wanted += 1;
                         served.unwanted_since = None;
-                        served.want(effects);
                     }
-                    if !matches!(served.phase, Phase::Live { .. }) {
+                    served.reconsider(room);
+                    served.want(effects);
+                    if !matches!(served.phase, Phase::Live { .. } | Phase::Refused { .. }) {
                         awaited.push(served.reader.id());
                     }
                 });
@@ -215,7 +239,7 @@ impl Topics {
                     self.settling.await_route(&filter, route);
                 }
                 if !self.settling.is_waiting(&filter) {
-                    effects.push(Effect::Emit(Event::Settled { filter }));
+                    effects.push(self.settled(filter));
                 }
             }
             Interest::Last(filter) => {
@@ -243,14 +267,27 @@ impl Topics {
         }
     }
 
-    /// The last values of a route have been read.
-    pub(crate) fn loaded(&mut self, id: RouteId, loaded: Loaded, effects: &mut Vec<Effect>) {
-        let Some(served) = self.served.get_mut(&id) else {
-            return;
-        };
+    /// The last values of a route have been read. Returns the route when it cannot be served,
+    /// because it has more partitions than may still be consumed.
+    pub(crate) fn loaded(
+        &mut self,
+        id: RouteId,
+        loaded: Loaded,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Arc<Route>> {
+        let served = self.served.get_mut(&id)?;
         if !matches!(served.phase, Phase::Loading) {
-            return;
+            return None;
         }
+        let count = loaded.partitions.len();
+        if self.consumed + count > self.limits.partitions {
+            let route = served.reader.route().clone();
+            served.stop(effects);
+            served.phase = Phase::Refused { partitions: count };
+            self.settle(id, effects);
+            return Some(route);
+        }
+        self.consumed += count;
         served.failures = 0;
         served.shown = true;
         served.from_start = false;
@@ -269,6 +306,7 @@ impl Topics {
         });
         served.phase = Phase::Live { partitions, held };
         self.settle(id, effects);
+        None
     }
 
     /// The last values of a route could not be read.
@@ -308,14 +346,22 @@ impl Topics {
         Some(verdict)
     }
 
-    /// Lets go of topics that nobody has wanted for the grace period.
+    /// Lets go of topics that nobody has wanted for the grace period, and takes up some that there
+    /// was no room for.
     pub(crate) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let grace = self.limits.grace;
         for served in self.served.values_mut() {
-            let over = |since: Instant| now.duration_since(since) >= self.grace;
+            let over = |since: Instant| now.duration_since(since) >= grace;
             if matches!(served.phase, Phase::Live { .. }) && served.unwanted_since.is_some_and(over)
             {
+                self.consumed -= served.partitions();
                 served.stop(effects);
             }
+        }
+        let mut room = self.limits.partitions.saturating_sub(self.consumed);
+        for served in self.served.values_mut() {
+            room -= served.reconsider(room);
+            served.want(effects);
         }
     }
 
@@ -375,6 +421,7 @@ impl Topics {
                     topic = served.reader.route().topic(),
                     "the topic is not what it was, reading it anew"
                 );
+                self.consumed -= served.partitions();
                 served.unassign(effects);
                 served.phase = Phase::Idle;
                 // Nothing is gained by asking again before Kafka has settled.
@@ -387,11 +434,7 @@ impl Topics {
 
     /// How many partitions are consumed.
     pub(crate) fn partitions(&self) -> usize {
-        let live = self.served.values().map(|served| match &served.phase {
-            Phase::Live { partitions, .. } => partitions.len(),
-            _ => 0,
-        });
-        live.sum()
+        self.consumed
     }
 }
 

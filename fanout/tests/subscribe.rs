@@ -146,3 +146,100 @@ async fn a_client_that_leaves_while_it_waits_is_forgotten() {
     let _client = harness.json("/ws?topics=a").await;
     assert_eq!(harness.interest().await, first("a"));
 }
+
+/// Six topics, of which a client may match five.
+async fn crowded() -> Harness {
+    let mut settings = settings();
+    settings.limits.matches = 5;
+    let harness = Harness::start(settings).await;
+    for topic in ["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"] {
+        harness.publish(topic, "1").await;
+    }
+    harness
+}
+
+#[tokio::test]
+async fn wildcards_over_too_many_topics_are_refused() {
+    let harness = crowded().await;
+    let mut client = harness.json("/ws").await;
+    let error = client.json().await["error"].clone();
+    assert_eq!(error["code"], "QuotaExceeded");
+    assert_eq!(error["filter"], "#");
+    client.say(r#"{"subscribe":["a/+"]}"#).await;
+    assert_eq!(client.json().await, json!({"subscribed": ["a/+"]}));
+    for _ in 0..3 {
+        assert_eq!(client.json().await["retain"], true);
+    }
+    // Together it is too much; a topic by its name is always one.
+    client.say(r#"{"subscribe":["b/1","b/+"]}"#).await;
+    assert_eq!(client.json().await["error"]["filter"], "b/+");
+    client.say(r#"{"subscribe":["b/1"]}"#).await;
+    assert_eq!(client.json().await, json!({"subscribed": ["b/1"]}));
+    assert_eq!(client.json().await["topic"], "b/1");
+    client.say(r#"{"unsubscribe":["a/+"]}"#).await;
+    client.say(r#"{"subscribe":["b/+"]}"#).await;
+    assert_eq!(client.json().await, json!({"unsubscribed": ["a/+"]}));
+    assert_eq!(client.json().await, json!({"subscribed": ["b/+"]}));
+}
+
+#[tokio::test]
+async fn an_mqtt_client_is_told_which_filter_is_too_much() {
+    let mut harness = crowded().await;
+    let connects: [&[u8]; 2] = [
+        b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c",
+        b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c",
+    ];
+    let subscribes: [&[u8]; 2] = [
+        b"\x82\x0c\x00\x01\x00\x01#\x00\x00\x03a/1\x00",
+        b"\x82\x0d\x00\x01\x00\x00\x01#\x00\x00\x03a/1\x00",
+    ];
+    let codes: [&[u8]; 2] = [b"\x80\x00", b"\x97\x00"];
+    // Each has a worker of its own, and stays.
+    let mut clients = Vec::new();
+    for ((connect, subscribe), codes) in connects.into_iter().zip(subscribes).zip(codes) {
+        let mut client = harness.mqtt().await;
+        client.say(Bytes::from_static(connect)).await;
+        assert_eq!(client.packet().await[0], 0x20);
+        client.say(Bytes::from_static(subscribe)).await;
+        let suback = client.packet().await;
+        assert!(suback[0] == 0x90 && suback.ends_with(codes), "{suback:?}");
+        assert_eq!(client.packet().await[0], 0x31);
+        for told in [first("#"), first("a/1"), last("#")] {
+            assert_eq!(harness.interest().await, told);
+        }
+        clients.push(client);
+    }
+}
+
+#[tokio::test]
+async fn last_values_of_too_many_bytes_are_refused() {
+    let mut settings = settings();
+    settings.limits.snapshot_bytes = 1000;
+    let harness = Harness::start(settings).await;
+    let payload = format!("\"{}\"", "x".repeat(500));
+    harness.publish("a", &payload).await;
+    let mut client = harness.json("/ws").await;
+    assert_eq!(client.json().await["topic"], "a");
+    harness.publish("b", &payload).await;
+    assert_eq!(client.json().await["topic"], "b");
+    let mut client = harness.json("/ws").await;
+    assert_eq!(client.json().await["error"]["code"], "QuotaExceeded");
+}
+
+#[tokio::test]
+async fn what_the_server_has_no_room_for_is_refused() {
+    let mut harness = Harness::start_unsettled(settings()).await;
+    let mut client = harness.json("/ws?topics=").await;
+    client.say(r#"{"subscribe":["a","b"]}"#).await;
+    for filter in ["a", "b"] {
+        assert_eq!(harness.interest().await, first(filter));
+        let (filter, refused) = (filter.parse().unwrap(), filter == "b");
+        harness.send(vec![Event::Settled { filter, refused }]).await;
+    }
+    let error = client.json().await["error"].clone();
+    assert_eq!(error["code"], "QuotaExceeded");
+    assert_eq!(error["filter"], "b");
+    let mut told = [harness.interest().await, harness.interest().await];
+    told.sort_by_key(|interest| *interest == last("b"));
+    assert_eq!(told, [last("a"), last("b")]);
+}

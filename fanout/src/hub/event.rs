@@ -31,7 +31,11 @@ pub enum Event {
     Dropped { route: RouteId },
     /// Every route that `filter` may match is consumed: what follows is complete. It answers
     /// each [`Interest::First`], behind the last values that this has led to.
-    Settled { filter: TopicFilter },
+    Settled {
+        filter: TopicFilter,
+        /// One of the routes cannot be consumed, so the filter cannot be served.
+        refused: bool,
+    },
 }
 
 /// What a worker tells the consumer: the first and the last subscriber of a filter.

@@ -169,7 +169,14 @@ impl State {
                 }
             }
             Command::Loaded(route, loaded) => {
-                self.topics.loaded(route, loaded, &mut self.effects);
+                if let Some(refused) = self.topics.loaded(route, loaded, &mut self.effects) {
+                    let outcome = "too_many_partitions";
+                    self.metrics.loads.get_or_create(&Outcome { outcome }).inc();
+                    let topic = refused.topic();
+                    self.ledger.complain(route, outcome, || {
+                        format!("topic {topic} is not served, see --max-partitions")
+                    });
+                }
             }
             Command::Failed(route) => self.topics.failed(route, &mut self.effects),
             Command::Audited(findings) => {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use route::TopicFilter;
 use tokio::io::Interest as Io;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -19,7 +20,7 @@ use super::subscribing::Pending;
 use super::worker::Shared;
 use crate::close::{self, Close};
 use crate::http::{Endpoint, Opening};
-use crate::hub::ClientId;
+use crate::hub::{ClientId, Matches};
 use crate::metrics::{Protocol, Reason};
 use crate::protocol::events::Events;
 use crate::protocol::json::Json;
@@ -56,6 +57,8 @@ pub(super) struct Connection {
     pub(super) filters: usize,
     /// A SUBSCRIBE that cannot have effect yet.
     pub(super) pending: Option<Box<Pending>>,
+    /// How much the wildcards matched when they were subscribed to.
+    pub(super) counts: Vec<(TopicFilter, Matches)>,
     /// Given back with the connection.
     _place: Place,
 }
@@ -129,6 +132,7 @@ impl Connection {
             allowance: Allowance::new(now),
             filters: 0,
             pending: None,
+            counts: Vec::new(),
             _place: entry.place,
         };
         connection.act(&mut actions);
@@ -351,7 +355,10 @@ impl Connection {
                         state.close(self.id, close::SUBSCRIBE_RATE);
                     }
                 }
-                Action::Unsubscribe(filter) => state.unsubscribe(self.id, &filter),
+                Action::Unsubscribe(filter) => {
+                    self.counts.retain(|(counted, _)| *counted != filter);
+                    state.unsubscribe(self.id, &filter);
+                }
                 Action::Refused(reason) => {
                     let refused = &state.context.metrics.filters_refused;
                     refused.get_or_create(&Reason { reason }).inc();

@@ -22,6 +22,8 @@ struct Holder {
     clients: usize,
     /// Those who wait for the filter to be settled; `None` once it is.
     waiting: Option<Vec<ClientId>>,
+    /// It cannot be served.
+    refused: bool,
 }
 
 impl Holders {
@@ -34,6 +36,7 @@ impl Holders {
         let holder = Holder {
             clients: 1,
             waiting: Some(Vec::new()),
+            refused: false,
         };
         self.filters.insert(filter.clone(), holder);
         true
@@ -70,12 +73,19 @@ impl Holders {
         true
     }
 
-    /// `filter` is settled. Returns whom to tell.
-    pub(super) fn settle(&mut self, filter: &TopicFilter) -> Vec<ClientId> {
-        let holder = self.filters.get_mut(filter);
-        holder
-            .and_then(|holder| holder.waiting.take())
-            .unwrap_or_default()
+    /// True when `filter` is settled and cannot be served.
+    pub(super) fn is_refused(&self, filter: &TopicFilter) -> bool {
+        let holder = self.filters.get(filter);
+        holder.is_some_and(|holder| holder.refused)
+    }
+
+    /// `filter` is settled, or cannot be served. Returns whom to tell.
+    pub(super) fn settle(&mut self, filter: &TopicFilter, refused: bool) -> Vec<ClientId> {
+        let Some(holder) = self.filters.get_mut(filter) else {
+            return Vec::new();
+        };
+        holder.refused = refused;
+        holder.waiting.take().unwrap_or_default()
     }
 }
 
@@ -103,9 +113,9 @@ mod tests {
             assert!(holders.tell(&filter, client));
         }
         holders.release(&filter, 1);
-        assert_eq!(holders.settle(&filter), [0, 2]);
+        assert_eq!(holders.settle(&filter, false), [0, 2]);
         assert!(holders.is_settled(&filter) && !holders.tell(&filter, 0));
-        assert!(holders.settle(&filter).is_empty());
+        assert!(holders.settle(&filter, false).is_empty());
         // The next first holder waits again.
         holders.release(&filter, 0);
         holders.release(&filter, 2);

@@ -7,7 +7,8 @@ use route::TopicFilter;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use crate::protocol::Subscribe;
+use crate::hub::{Census, Matches};
+use crate::protocol::{Action, Subscribe};
 use crate::websocket::Incoming;
 
 /// What a message that waits costs beside its own bytes.
@@ -22,6 +23,12 @@ pub(super) struct Pending {
     unsettled: Vec<TopicFilter>,
     /// When the request has effect in any case.
     pub(super) deadline: Instant,
+    /// Wildcards of which it is not known yet how much they match, and the last one's count.
+    uncounted: Vec<TopicFilter>,
+    census: Option<Census>,
+    counts: Vec<(TopicFilter, Matches)>,
+    /// What cannot be served.
+    refused: HashSet<TopicFilter>,
     messages: VecDeque<Incoming>,
     /// Of the messages.
     bytes: usize,
@@ -46,10 +53,13 @@ impl Connection {
     pub(super) fn subscribe(&mut self, request: Subscribe) {
         let state = &mut *self.state.borrow_mut();
         let mut held = HashSet::new();
-        let mut unsettled = Vec::new();
+        let (mut unsettled, mut uncounted) = (Vec::new(), Vec::new());
         for (filter, _) in &request.subscriptions {
             if !state.hub.is_subscribed(self.id, filter) && held.insert(filter.clone()) {
                 state.hold(filter);
+                if filter.has_wildcard() {
+                    uncounted.push(filter.clone());
+                }
             }
             if state.holders.tell(filter, self.id) {
                 unsettled.push(filter.clone());
@@ -60,6 +70,10 @@ impl Connection {
             held,
             unsettled,
             deadline: Instant::now() + state.context.settings.limits.subscribe,
+            uncounted,
+            census: None,
+            counts: Vec::new(),
+            refused: HashSet::new(),
             messages: VecDeque::new(),
             bytes: 0,
         }));
@@ -72,7 +86,7 @@ impl Connection {
         let mut actions = Vec::new();
         while !self.is_closing() {
             if let Some(mut pending) = self.pending.take() {
-                if !self.is_due(&mut pending) {
+                if !self.is_due(&mut pending) || !self.is_counted(&mut pending) {
                     self.pending = Some(pending);
                     break;
                 }
@@ -101,6 +115,7 @@ impl Connection {
                 let late = Instant::now() >= pending.deadline;
                 if late {
                     state.context.metrics.subscribe_timeouts.inc();
+                    pending.unsettled.clear();
                 }
                 return late;
             }
@@ -112,10 +127,61 @@ impl Connection {
     /// Answers a request and makes its subscriptions.
     fn complete(&mut self, pending: Pending) {
         let mut actions = Vec::new();
-        let refused = HashSet::new();
+        let mut refused = pending.refused;
+        {
+            let state = self.state.borrow();
+            let unserved = pending.held.iter().filter(|f| state.holders.is_refused(f));
+            refused.extend(unserved.cloned());
+        }
+        for _ in &refused {
+            actions.push(Action::Refused("quota"));
+        }
         let made = self.session.settle(pending.request, &refused, &mut actions);
         // The answer leaves with the first of the last values.
         self.carry_out(&mut actions);
-        self.state.borrow_mut().hub.subscribe(self.id, made);
+        let state = &mut *self.state.borrow_mut();
+        if made.is_empty() || !refused.is_empty() {
+            let made: HashSet<&TopicFilter> = made.iter().map(|(filter, _)| filter).collect();
+            for filter in pending.held.iter().filter(|f| !made.contains(f)) {
+                state.release(self.id, filter);
+            }
+            let counts = pending.counts.into_iter();
+            self.counts.extend(counts.filter(|(f, _)| made.contains(f)));
+        } else {
+            self.counts.extend(pending.counts);
+        }
+        state.hub.subscribe(self.id, made);
+    }
+
+    /// True when it is known how much the wildcards match, and that of each that is too much is
+    /// refused. It is found out in portions, between which others have their turn.
+    fn is_counted(&self, pending: &mut Pending) -> bool {
+        let state = self.state.borrow();
+        let limits = &state.context.settings.limits;
+        while let Some(filter) = pending.uncounted.last() {
+            let census = pending
+                .census
+                .get_or_insert_with(|| Census::new(filter.clone()));
+            let done = state.hub.count(census);
+            let mut all = census.total;
+            for (_, count) in self.counts.iter().chain(&pending.counts) {
+                all += *count;
+            }
+            let over = all.topics > limits.matches || all.bytes > limits.snapshot_bytes;
+            if !done && !over {
+                state.clients[self.id as usize].wake();
+                return false;
+            }
+            let total = census.total;
+            pending.census = None;
+            if let Some(filter) = pending.uncounted.pop() {
+                if over {
+                    pending.refused.insert(filter);
+                } else {
+                    pending.counts.push((filter, total));
+                }
+            }
+        }
+        true
     }
 }

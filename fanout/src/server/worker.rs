@@ -165,8 +165,8 @@ impl State {
         let limit = self.context.settings.limits.outbox_bytes;
         let (clients, dirty, tally) = (&mut self.clients, &mut self.dirty, &mut self.tally);
         for event in batch.iter() {
-            if let Event::Settled { filter } = event {
-                for id in self.holders.settle(filter) {
+            if let Event::Settled { filter, refused } = event {
+                for id in self.holders.settle(filter, *refused) {
                     if let Some(client) = clients.get(id as usize) {
                         client.wake();
                     }

@@ -41,6 +41,10 @@ pub(super) enum Phase {
         /// A record has been served, so that the initial value is past.
         held: bool,
     },
+    /// It has too many partitions for the room that there was.
+    Refused {
+        partitions: usize,
+    },
 }
 
 /// How far a partition has been read.
@@ -86,6 +90,26 @@ impl Served {
                 delay,
                 from_start: self.from_start,
             }));
+        }
+    }
+
+    /// How many of its partitions are consumed.
+    pub(super) fn partitions(&self) -> usize {
+        match &self.phase {
+            Phase::Live { partitions, .. } => partitions.len(),
+            _ => 0,
+        }
+    }
+
+    /// Gives a route that was refused another chance if it fits into `room` partitions, or nobody
+    /// wants it. Returns how many it may take.
+    pub(super) fn reconsider(&mut self, room: usize) -> usize {
+        match self.phase {
+            Phase::Refused { partitions } if partitions <= room || self.wanted == 0 => {
+                self.phase = Phase::Idle;
+                if self.wanted > 0 { partitions } else { 0 }
+            }
+            _ => 0,
         }
     }
 

@@ -10,6 +10,12 @@ use crate::record::{Repeats, Source};
 
 const GRACE: Duration = Duration::from_secs(10);
 
+const LIMITS: Limits = Limits {
+    grace: GRACE,
+    record_bytes: 1000,
+    partitions: 2,
+};
+
 fn game(epoch: &str) -> Route {
     let template = "games/{game_id}".parse().unwrap();
     let route = Route::new("k", epoch, template, Records::Debezium).unwrap();
@@ -34,7 +40,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         Self {
-            topics: Topics::new(GRACE, 1000),
+            topics: Topics::new(LIMITS),
             now: Instant::now(),
         }
     }
@@ -78,7 +84,9 @@ impl Case {
             }],
             messages: messages.collect(),
         };
-        self.does(|topics, _, effects| topics.loaded(RouteId(id), loaded, effects))
+        self.does(|topics, _, effects| {
+            topics.loaded(RouteId(id), loaded, effects);
+        })
     }
 
     fn record(&mut self, offset: i64, value: &str) -> Vec<String> {
@@ -134,7 +142,10 @@ fn describe(effect: &Effect) -> String {
             format!("loaded {:?}", offsets.collect::<Vec<_>>())
         }
         Effect::Emit(Event::Dropped { .. }) => "dropped".into(),
-        Effect::Emit(Event::Settled { filter }) => format!("settled {filter}"),
+        Effect::Emit(Event::Settled { filter, refused }) => match refused {
+            true => format!("refused {filter}"),
+            false => format!("settled {filter}"),
+        },
         Effect::Emit(other) => format!("{other:?}"),
     }
 }
@@ -230,6 +241,38 @@ fn a_route_that_is_replaced_or_withdrawn_settles_nothing_too_early() {
     let withdraw = Change::Withdraw(key());
     let effects = case.does(|topics, _, effects| topics.change(withdraw, true, effects));
     assert_eq!(effects, ["settled games/+"]);
+}
+
+#[test]
+fn a_route_that_is_one_too_many_is_refused_until_there_is_room() {
+    let mut case = Case::new();
+    for n in 0..3 {
+        let template = format!("t/{n}").parse().unwrap();
+        let route = Route::new(format!("k{n}"), "e", template, Records::Plain).unwrap();
+        let key = format!("Feed/default/{n}").parse().unwrap();
+        let change = Change::Serve(key, Arc::new(route));
+        case.does(|topics, _, effects| topics.change(change, true, effects));
+    }
+    for n in 0..2 {
+        case.first(&format!("t/{n}"));
+        case.loaded(n, 0, &[]);
+    }
+    assert_eq!(case.first("t/2"), ["load 2"]);
+    assert_eq!(case.loaded(2, 0, &[]), ["refused t/2"]);
+    assert_eq!(case.first("t/+"), ["refused t/+"]);
+    assert_eq!(case.first("t/1"), ["settled t/1"]);
+    assert_eq!(case.topics.partitions(), 2);
+    // Whoever stays interested is served once another topic is let go.
+    case.last("t/2");
+    case.last("t/0");
+    assert_eq!(case.tick(GRACE), [""; 0]);
+    case.last("t/+");
+    assert_eq!(case.tick(GRACE), ["unassign [0]", "dropped"]);
+    assert_eq!(case.first("t/2"), ["load 2"]);
+    assert_eq!(
+        case.loaded(2, 0, &[]),
+        ["loaded []", "assign [(0, 0)]", "settled t/2"]
+    );
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub(crate) fn settings() -> Settings {
             send_buffer: None,
             message_bytes: 4096,
             subscriptions: 3,
+            matches: 10_000,
+            snapshot_bytes: 64 << 20,
             filter_levels: 8,
             handshake: Duration::from_millis(500),
             // Longer than any test waits.
@@ -103,7 +105,10 @@ impl Harness {
         tokio::spawn(async move {
             while let Some(interest) = asked.recv().await {
                 if let Interest::First(filter) = interest.clone() {
-                    let settled: Arc<[Event]> = Arc::new([Event::Settled { filter }]);
+                    let settled: Arc<[Event]> = Arc::new([Event::Settled {
+                        filter,
+                        refused: false,
+                    }]);
                     for feed in &feeds {
                         let _ = feed.send(settled.clone()).await;
                     }
@@ -172,7 +177,11 @@ impl Harness {
 
     pub(crate) async fn settle(&self, filter: &str) {
         let filter = filter.parse().unwrap();
-        self.send(vec![Event::Settled { filter }]).await;
+        self.send(vec![Event::Settled {
+            filter,
+            refused: false,
+        }])
+        .await;
     }
 
     /// The next thing a worker tells of its subscribers.
