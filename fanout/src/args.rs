@@ -164,6 +164,11 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_IDLE_TIMEOUT", default_value = "90s", value_parser = humantime::parse_duration)]
     pub idle_timeout: Duration,
 
+    /// Compress WebSocket messages of clients that offer permessage-deflate. Saves bandwidth, costs
+    /// CPU: see bench/README.md.
+    #[arg(long, env = "GAMECAST_FANOUT_COMPRESSION")]
+    pub compression: bool,
+
     /// How often a comment keeps a quiet event stream open.
     #[arg(long, env = "GAMECAST_FANOUT_EVENTS_HEARTBEAT", default_value = "15s", value_parser = humantime::parse_duration)]
     pub events_heartbeat: Duration,
@@ -247,6 +252,7 @@ impl Args {
                 heartbeat: self.events_heartbeat,
                 retry: self.events_retry,
             },
+            compression: self.compression,
             drain_period: self.drain_period,
         }
     }

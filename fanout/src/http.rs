@@ -5,6 +5,7 @@
 //!                    +--> events ---+--> Answer    the whole response: nothing is opened
 //! ```
 
+mod compression;
 mod events;
 mod forwarded;
 mod origin;
@@ -52,6 +53,8 @@ pub(crate) struct Opening {
     /// Whose connection it is, as far as trusted proxies tell.
     pub(crate) client: IpAddr,
     pub(crate) response: Vec<u8>,
+    /// Its messages may be compressed both ways.
+    pub(crate) deflate: bool,
 }
 
 /// The end of the request's head in `bytes`, when it has arrived.
@@ -71,6 +74,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) origins: &'a [AllowOrigin],
     pub(crate) filters: FilterLimits,
     pub(crate) proxies: &'a Proxies,
+    /// WebSockets may be compressed.
+    pub(crate) compression: bool,
     /// The other end of the socket.
     pub(crate) peer: IpAddr,
 }
@@ -115,6 +120,15 @@ fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal>
         max_rate = query::max_rate(request.uri().query())?;
         Endpoint::Json(query::topics(request.uri().query(), rules.filters)?)
     };
+    let extension = match rules.compression {
+        true => compression::accept(request.headers()),
+        false => None,
+    };
+    let deflate = extension.is_some();
+    if let Some(extension) = extension {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
+    }
     let mut bytes = Vec::new();
     tungstenite::handshake::server::write_response(&mut bytes, &response)
         .map_err(|_| Refusal::Malformed)?;
@@ -123,6 +137,7 @@ fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal>
         max_rate,
         client: rules.client(request.headers()),
         response: bytes,
+        deflate,
     })
 }
 

@@ -14,6 +14,7 @@
 //! stream needs no bookkeeping: both happen between two events.
 
 mod census;
+mod deflated;
 mod encode;
 mod event;
 mod index;

@@ -20,6 +20,7 @@
 mod args;
 pub mod close;
 mod conflate;
+mod deflate;
 mod http;
 pub mod hub;
 mod interest;

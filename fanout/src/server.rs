@@ -147,6 +147,8 @@ pub struct Settings {
     pub full_retry: Duration,
     pub limits: Limits,
     pub events: EventStreams,
+    /// WebSockets are compressed where the client offers it.
+    pub compression: bool,
     /// Time over which clients are told to go.
     pub drain_period: Duration,
 }

@@ -3,12 +3,15 @@
 //! tungstenite reads the frames. What it replies by itself (Pong, Close) is handed out as bytes,
 //! because everything that goes to a client goes through one [`Outbox`](crate::outbox::Outbox).
 
+mod inflate;
+
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use tungstenite::error::{CapacityError, Error};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
+use self::inflate::Inflate;
 use crate::close::{self, Close};
 
 /// An idle connection keeps this many bytes to read into; a larger frame brings its own.
@@ -35,17 +38,25 @@ impl Incoming {
 }
 
 /// The server's side of one WebSocket.
-pub(crate) struct WebSocket(WebSocketContext);
+pub(crate) struct WebSocket {
+    context: WebSocketContext,
+    /// Where permessage-deflate was agreed upon.
+    inflate: Option<Box<Inflate>>,
+}
 
 impl WebSocket {
-    /// After the handshake; messages above `max_message` bytes are refused.
-    pub(crate) fn new(max_message: usize) -> Self {
+    /// After the handshake, in which permessage-deflate may have been agreed upon; messages above
+    /// `max_message` bytes are refused.
+    pub(crate) fn new(max_message: usize, deflate: bool) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
-        Self(WebSocketContext::new(Role::Server, Some(config)))
+        Self {
+            context: WebSocketContext::new(Role::Server, Some(config)),
+            inflate: deflate.then(|| Box::new(Inflate::new(max_message))),
+        }
     }
 
     /// Takes from `input` up to the end of the next message. `None` when it holds no whole one.
@@ -54,16 +65,21 @@ impl WebSocket {
         input: &mut &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<Option<Incoming>, Close> {
-        let mut wire = Wire { input, replies };
+        let mut wire = Wire {
+            input,
+            inflate: self.inflate.as_deref_mut(),
+            replies,
+            failed: None,
+        };
         loop {
-            match self.0.read(&mut wire) {
+            match self.context.read(&mut wire) {
                 Ok(Message::Text(text)) => return Ok(Some(Incoming::Text(text.to_string()))),
                 Ok(Message::Binary(bytes)) => return Ok(Some(Incoming::Binary(bytes))),
                 // The next read writes the reply.
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(None);
+                    return wire.failed.map_or(Ok(None), Err);
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     return Ok(Some(Incoming::Closed));
@@ -81,15 +97,28 @@ impl WebSocket {
 /// The stream that tungstenite believes to have: it reads what has arrived, and never blocks.
 struct Wire<'a, 'b> {
     input: &'a mut &'b [u8],
+    inflate: Option<&'a mut Inflate>,
     replies: &'a mut Vec<u8>,
+    /// What was wrong with the bytes before tungstenite has seen them.
+    failed: Option<Close>,
 }
 
 impl Read for Wire<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.input.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let read = match &mut self.inflate {
+            None => self.input.read(buffer)?,
+            Some(inflate) => match inflate.read(self.input, buffer) {
+                Ok(read) => read,
+                Err(close) => {
+                    self.failed = Some(close);
+                    0
+                }
+            },
+        };
+        match read {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read),
         }
-        self.input.read(buffer)
     }
 }
 
@@ -123,7 +152,7 @@ mod tests {
         bytes.extend(masked(0x80, b"llo"));
         bytes.extend(masked(0x82, &[7; 100]));
         for cut in 0..bytes.len() {
-            let mut socket = WebSocket::new(200);
+            let mut socket = WebSocket::new(200, false);
             let mut replies = Vec::new();
             let mut got = Vec::new();
             for mut part in [&bytes[..cut], &bytes[cut..]] {
@@ -142,14 +171,15 @@ mod tests {
     fn a_goodbye_is_answered() {
         let mut replies = Vec::new();
         let bytes = masked(0x88, &[0x03, 0xE8]);
-        let got = WebSocket::new(200).receive(&mut &bytes[..], &mut replies);
+        let got = WebSocket::new(200, false).receive(&mut &bytes[..], &mut replies);
         assert_eq!(got, Ok(Some(Incoming::Closed)));
         assert_eq!(replies, [0x88, 2, 0x03, 0xE8]);
     }
 
     #[test]
     fn what_breaks_the_protocol_has_its_code() {
-        let receive = |bytes: &[u8]| WebSocket::new(100).receive(&mut &bytes[..], &mut Vec::new());
+        let receive =
+            |bytes: &[u8]| WebSocket::new(100, false).receive(&mut &bytes[..], &mut Vec::new());
         assert_eq!(receive(&masked(0x01, b"\xff")), Err(close::NOT_UTF8));
         assert_eq!(receive(&masked(0x02, &[0; 101])), Err(close::TOO_LARGE));
         assert_eq!(receive(b"\x81\x01a"), Err(close::PROTOCOL_ERROR));
@@ -159,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut socket = WebSocket::new(100);
+            let mut socket = WebSocket::new(100, false);
             let mut input = &bytes[..];
             while let Ok(Some(message)) = socket.receive(&mut input, &mut Vec::new()) {
                 if message == Incoming::Closed {

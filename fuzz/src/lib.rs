@@ -18,6 +18,7 @@
 )]
 mod fanout {
     pub(crate) mod close;
+    pub(crate) mod deflate;
     pub(crate) mod http;
     pub(crate) mod hub;
     pub(crate) mod outbox;
@@ -29,7 +30,7 @@ mod fanout {
 }
 
 // The paths by which they know each other.
-use fanout::{close, http, hub, outbox, protocol, rate, sse, websocket, wire};
+use fanout::{close, deflate, http, hub, outbox, protocol, rate, sse, websocket, wire};
 
 mod conversation;
 mod packet;

@@ -20,6 +20,7 @@ pub(super) fn open(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, 
             max_rate: query::max_rate(query).map_err(refuse)?,
             client: rules.client(request.headers()),
             response: head(&cors).into(),
+            deflate: false,
         }),
         Method::HEAD => filters().and_then(|_| {
             Err(Answer {

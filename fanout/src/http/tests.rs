@@ -20,6 +20,7 @@ fn judge(head: &[u8], origins: &[AllowOrigin]) -> Result<Opening, Answer> {
         origins,
         filters: LIMITS,
         proxies: &proxies,
+        compression: true,
         peer: "10.0.0.1".parse().unwrap(),
     };
     open(head, &rules)
@@ -137,6 +138,24 @@ fn a_rate_may_be_asked_for() {
         assert_eq!((name, status), ("max_rate", 400));
         assert!(text.ends_with("maxRate is a number of messages per second from 0.01 to 100000\n"));
     }
+}
+
+#[test]
+fn compression_is_agreed_upon_where_it_is_offered() {
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let upgrade = get("/ws", offer).unwrap();
+    assert!(upgrade.deflate);
+    let accepted = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover";
+    let response = String::from_utf8(upgrade.response).unwrap();
+    assert!(response.to_lowercase().contains(accepted), "{response}");
+
+    let plain = get("/ws", "").unwrap();
+    assert!(!plain.deflate);
+    let response = String::from_utf8(plain.response).unwrap();
+    assert!(
+        !response.to_lowercase().contains("extensions"),
+        "{response}"
+    );
 }
 
 #[test]

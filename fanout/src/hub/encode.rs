@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Delivery;
+use super::deflated::Deflated;
 use super::message::Message;
 use super::origin::PartitionName;
 use crate::outbox::Outbox;
@@ -57,6 +58,7 @@ pub(super) struct Frames {
     /// Up to the payload.
     mqtt5_position: OnceLock<Bytes>,
     sse: OnceLock<Bytes>,
+    pub(super) deflated: Deflated,
 }
 
 impl Message {
@@ -69,8 +71,7 @@ impl Message {
                 true
             }
             Wire::Mqtt3 => {
-                let frame = self.frames.mqtt3.get_or_init(|| self.encode_publish(&[]));
-                push_publish(frame, Bytes::new(), delivery.retain, outbox);
+                push_publish(self.mqtt3(), Bytes::new(), delivery.retain, outbox);
                 true
             }
             Wire::Mqtt5 {
@@ -94,13 +95,28 @@ impl Message {
         }
     }
 
+    /// The frame of clients that have no fields of their own.
+    pub(super) fn json(&self) -> &Bytes {
+        self.frames.json.get_or_init(|| self.encode_json())
+    }
+
+    pub(super) fn mqtt3(&self) -> &Bytes {
+        let frame = &self.frames.mqtt3;
+        frame.get_or_init(|| self.encode_publish(&[]))
+    }
+
+    pub(super) fn mqtt5(&self) -> &Bytes {
+        let frame = &self.frames.mqtt5;
+        frame.get_or_init(|| self.encode_publish(&[0]))
+    }
+
     fn encode_sse(&self) -> Bytes {
         let topic = serde_json::Value::from(&**self.topic()).to_string();
         sse::event(&topic, self.payload())
     }
 
     fn write_json(&self, retain: bool, position: bool, outbox: &mut Outbox) {
-        let frame = self.frames.json.get_or_init(|| self.encode_json());
+        let frame = self.json();
         if !retain && !position {
             outbox.push(frame.clone());
             return;
@@ -146,8 +162,7 @@ impl Message {
             });
             (head, self.payload().clone())
         } else {
-            let frame = self.frames.mqtt5.get_or_init(|| self.encode_publish(&[0]));
-            (frame, Bytes::new())
+            (self.mqtt5(), Bytes::new())
         };
         if frame.len() - wire::header_len(frame) + payload.len() > max_packet {
             return false;

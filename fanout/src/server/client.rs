@@ -26,6 +26,8 @@ pub(super) struct Client {
     outbox: Outbox,
     /// How it reads messages, once that is known.
     wire: Option<Wire>,
+    /// It takes compressed messages.
+    deflate: bool,
     dirty: bool,
     /// The socket takes no more for now.
     blocked: bool,
@@ -41,11 +43,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(socket: Rc<TcpStream>, wake: Rc<Notify>) -> Self {
+    pub(super) fn new(socket: Rc<TcpStream>, wake: Rc<Notify>, deflate: bool) -> Self {
         Self {
             socket,
             outbox: Outbox::default(),
             wire: None,
+            deflate,
             dirty: false,
             blocked: false,
             broken: false,
@@ -131,6 +134,11 @@ impl Client {
     /// Queues a message. Returns false when the client may not be sent it.
     pub(super) fn deliver(&mut self, message: &Message, delivery: Delivery<'_>) -> bool {
         match self.wire {
+            Some(wire)
+                if self.deflate && message.write_deflated(wire, delivery, &mut self.outbox) =>
+            {
+                true
+            }
             Some(wire) => message.write(wire, delivery, &mut self.outbox),
             None => false,
         }

@@ -73,7 +73,7 @@ impl Connection {
             let state = &mut *state.borrow_mut();
             let settings = &state.context.settings;
             let (limits, events) = (settings.limits.clone(), settings.events.clone());
-            let mut client = Client::new(socket.clone(), wake.clone());
+            let mut client = Client::new(socket.clone(), wake.clone(), opening.deflate);
             if let Endpoint::Events(_) = endpoint {
                 client.push(sse::retry(events.pause()));
             }
@@ -100,7 +100,7 @@ impl Connection {
                 Pulse::comment(events.heartbeat, limits.idle, now),
             ),
             Endpoint::Json(_) | Endpoint::Mqtt => (
-                Framing::WebSocket(WebSocket::new(limits.message_bytes)),
+                Framing::WebSocket(WebSocket::new(limits.message_bytes, opening.deflate)),
                 Pulse::ping(limits.idle, now),
             ),
         };

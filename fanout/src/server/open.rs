@@ -112,6 +112,7 @@ fn judge(state: &Shared, head: &[u8], peer: IpAddr, place: &mut Place) -> Result
         origins: &settings.origins,
         filters: settings.limits.filters(),
         proxies: &settings.proxies,
+        compression: settings.compression,
         peer,
     };
     let opening = http::open(head, &rules)?;

@@ -79,6 +79,7 @@ pub(crate) fn settings() -> Settings {
             heartbeat: Duration::from_secs(60),
             retry: Duration::from_secs(2),
         },
+        compression: false,
         drain_period: Duration::ZERO,
     }
 }

@@ -31,6 +31,7 @@ pub fn http(data: &[u8]) {
         origins: &[AllowOrigin::One("https://odds.example".into())],
         filters: FILTERS,
         proxies: &proxies,
+        compression: true,
         peer,
     };
     match open(&data[..end.min(MAX_HEAD)], &rules) {

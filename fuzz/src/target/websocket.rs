@@ -15,12 +15,14 @@ use crate::wire::Opcode;
 /// messages and partial writes come out as the frames that went in, whole and in order.
 pub fn websocket(data: &[u8]) {
     let (plan, bytes) = Plan::split(data);
-    let whole = read([bytes].into_iter());
-    let cut = read(plan.clone().portions(bytes));
-    assert_eq!(whole, cut);
-    for (opcode, payload) in &frames(&whole.replies) {
-        // Only Pong and Close are replies, and both fit a control frame.
-        assert!(matches!(opcode, 0xA | 0x8) && payload.len() <= 125);
+    for deflate in [false, true] {
+        let whole = read([bytes].into_iter(), deflate);
+        let cut = read(plan.clone().portions(bytes), deflate);
+        assert_eq!(whole, cut);
+        for (opcode, payload) in &frames(&whole.replies) {
+            // Only Pong and Close are replies, and both fit a control frame.
+            assert!(matches!(opcode, 0xA | 0x8) && payload.len() <= 125);
+        }
     }
     write(plan, bytes);
 }
@@ -48,8 +50,8 @@ impl Read {
     }
 }
 
-fn read<'a>(portions: impl Iterator<Item = &'a [u8]>) -> Read {
-    let mut socket = WebSocket::new(MAX_MESSAGE);
+fn read<'a>(portions: impl Iterator<Item = &'a [u8]>, deflate: bool) -> Read {
+    let mut socket = WebSocket::new(MAX_MESSAGE, deflate);
     let mut read = Read::default();
     for portion in portions {
         read.take_in(&mut socket, portion);
@@ -59,7 +61,7 @@ fn read<'a>(portions: impl Iterator<Item = &'a [u8]>) -> Read {
 
 /// Serves a client that is sent a message now and then and takes what it likes.
 fn write(mut plan: Plan<'_>, bytes: &[u8]) {
-    let mut socket = WebSocket::new(MAX_MESSAGE);
+    let mut socket = WebSocket::new(MAX_MESSAGE, false);
     let mut read = Read::default();
     let mut outbox = Outbox::default();
     let mut pushed = Vec::new();
