@@ -192,6 +192,14 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_FANOUT_MAX_PARTITIONS", default_value_t = 20_000)]
     pub max_partitions: usize,
 
+    /// How many topics one route may have. Records of topics beyond are not served.
+    #[arg(
+        long,
+        env = "GAMECAST_FANOUT_MAX_ROUTE_TOPICS",
+        default_value_t = 100_000
+    )]
+    pub max_route_topics: usize,
+
     /// How many of the newest records of each partition are read for the last values of a topic
     /// that carries more than one key. Values older than that are not shown.
     #[arg(
@@ -213,6 +221,7 @@ impl Args {
             grace: self.topic_grace,
             record_bytes: self.max_record_bytes,
             partitions: self.max_partitions,
+            topics: self.max_route_topics,
         }
     }
 

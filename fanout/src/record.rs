@@ -59,6 +59,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Unserved {
     TooLarge(usize),
     NotUtf8,
+    /// The route has so many topics already.
+    TooManyTopics(usize),
     Render(RenderError),
 }
 
@@ -67,6 +69,7 @@ impl Unserved {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => "too_large",
+            Self::TooManyTopics(_) => "too_many_topics",
             Self::NotUtf8 | Self::Render(RenderError::NotJson(_)) => "not_json",
             Self::Render(RenderError::Missing(_)) => "missing_field",
             Self::Render(RenderError::Unsafe(_)) => "unsafe_value",
@@ -80,6 +83,9 @@ impl Unserved {
         match self {
             Self::TooLarge(bytes) => format!("the record has {bytes} bytes"),
             Self::NotUtf8 => "the record is not UTF-8".into(),
+            Self::TooManyTopics(most) => {
+                format!("its route has {most} topics already, see --max-route-topics")
+            }
             Self::Render(error) => error.to_string(),
         }
     }
@@ -87,7 +93,7 @@ impl Unserved {
     /// True when the record may go to the fallback topic: it is JSON, and can be sent.
     fn may_fall_back(&self) -> bool {
         match self {
-            Self::TooLarge(_) | Self::NotUtf8 => false,
+            Self::TooLarge(_) | Self::NotUtf8 | Self::TooManyTopics(_) => false,
             Self::Render(error) => !matches!(error, RenderError::NotJson(_)),
         }
     }

@@ -13,6 +13,7 @@
 
 mod served;
 mod settling;
+mod values;
 mod verdict;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use route::{Route, RouteKey, TopicFilter};
 pub(crate) use served::{Partition, Stalls};
 use served::{Phase, Served, is_same_life};
 use settling::Settling;
+use values::Values;
 pub(crate) use verdict::{Verdict, judge};
 
 use crate::hub::{Event, Interest, Message, Origin, RouteId};
@@ -107,6 +109,8 @@ pub(crate) struct Limits {
     pub(crate) record_bytes: usize,
     /// Partitions that are consumed.
     pub(crate) partitions: usize,
+    /// Topics of one route.
+    pub(crate) topics: usize,
 }
 
 impl Topics {
@@ -272,7 +276,7 @@ impl Topics {
     pub(crate) fn loaded(
         &mut self,
         id: RouteId,
-        loaded: Loaded,
+        mut loaded: Loaded,
         effects: &mut Vec<Effect>,
     ) -> Option<Arc<Route>> {
         let served = self.served.get_mut(&id)?;
@@ -292,6 +296,15 @@ impl Topics {
         served.shown = true;
         served.from_start = false;
         let held = !loaded.messages.is_empty();
+        let mut values = None;
+        if !served.reader.has_one_topic() {
+            let (kept, cut) = Values::load(&mut loaded.messages, self.limits.topics);
+            values = Some(kept);
+            if cut > 0 {
+                let topic = served.reader.route().topic();
+                tracing::warn!(topic, cut, "topics are not served, see --max-route-topics");
+            }
+        }
         effects.push(Effect::Emit(match held {
             true => Event::Loaded {
                 route: id,
@@ -304,7 +317,11 @@ impl Topics {
             topic: served.reader.route().topic().into(),
             partitions: partitions.iter().map(|p| (p.number, p.next)).collect(),
         });
-        served.phase = Phase::Live { partitions, held };
+        served.phase = Phase::Live {
+            partitions,
+            held,
+            values,
+        };
         self.settle(id, effects);
         None
     }
@@ -329,7 +346,12 @@ impl Topics {
     ) -> Option<Verdict> {
         let id = *self.by_topic.get(topic)?;
         let served = self.served.get_mut(&id)?;
-        let Phase::Live { partitions, held } = &mut served.phase else {
+        let Phase::Live {
+            partitions,
+            held,
+            values,
+        } = &mut served.phase
+        else {
             return None;
         };
         let mut partitions = partitions.iter_mut();
@@ -339,7 +361,10 @@ impl Topics {
             return None;
         }
         partition.next = record.offset + 1;
-        let outcome = served.reader.read(record, &mut partition.repeats);
+        let mut outcome = served.reader.read(record, &mut partition.repeats);
+        if let Some(values) = values {
+            outcome = values.note(outcome, id, self.limits.topics);
+        }
         *held |= matches!(outcome, Outcome::Message { .. });
         let (event, verdict) = judge(outcome, &served.reader);
         effects.extend(event.map(Effect::Emit));

@@ -133,6 +133,10 @@ impl Retained {
         range.next().and_then(|(_, number)| self.by_number(*number))
     }
 
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use route::Route;
 
+use super::values::Values;
 use super::{Effect, Load};
 use crate::hub::Event;
 use crate::record::{Reader, Repeats};
@@ -40,6 +41,8 @@ pub(super) enum Phase {
         partitions: Vec<Partition>,
         /// A record has been served, so that the initial value is past.
         held: bool,
+        /// Of a route that may have many topics.
+        values: Option<Values>,
     },
     /// It has too many partitions for the room that there was.
     Refused {

@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     grace: GRACE,
     record_bytes: 1000,
     partitions: 2,
+    topics: 2,
 };
 
 fn game(epoch: &str) -> Route {
@@ -273,6 +274,39 @@ fn a_route_that_is_one_too_many_is_refused_until_there_is_room() {
         case.loaded(2, 0, &[]),
         ["loaded []", "assign [(0, 0)]", "settled t/2"]
     );
+}
+
+#[test]
+fn topics_beyond_the_limit_of_a_route_are_not_served() {
+    let mut case = Case::new();
+    case.first("#");
+    let route = Route::new("k", "e", "t/{game_id}".parse().unwrap(), Records::Plain);
+    case.serve(route.unwrap());
+    case.loaded(0, 5, &[4]);
+    assert_eq!(case.record(5, VALUE), ["record 5"]);
+    assert_eq!(case.record(6, r#"{"game_id":"2"}"#), [""; 0]);
+    assert_eq!(case.record(7, VALUE), ["record 7"]);
+    // Once one is deleted there is room for another.
+    let gone = Record {
+        partition: 0,
+        offset: 9,
+        timestamp: 0,
+        key: Some(b"1"),
+        value: None,
+        source: Source::default(),
+    };
+    let keyed = Record {
+        offset: 8,
+        value: Some(VALUE.as_bytes()),
+        ..gone
+    };
+    for record in [keyed, gone] {
+        case.does(|topics, _, effects| {
+            topics.record("k", &record, effects);
+        });
+    }
+    assert_eq!(case.record(10, r#"{"game_id":"2"}"#), ["record 10"]);
+    assert_eq!(case.record(11, r#"{"game_id":"3"}"#), [""; 0]);
 }
 
 #[test]
