@@ -89,6 +89,9 @@ pub struct Hub {
     /// Of the clients that have not had all the last values they asked for, what is left.
     walks: HashMap<ClientId, Vec<Walk>>,
     lags: Lags,
+    /// Numbers the parts of walks. When it begins anew, after four billion subscriptions, none that
+    /// old is under way.
+    parts: u32,
     matched: Vec<Entry>,
     identifiers: Vec<NonZeroU32>,
 }
@@ -108,9 +111,18 @@ impl Hub {
     pub fn subscribe(&mut self, client: ClientId, filters: Vec<(TopicFilter, Options)>) {
         let mut walked = Vec::new();
         for (filter, options) in filters {
-            let fresh = self.index.insert(&filter, Entry { client, options });
+            self.parts = self.parts.wrapping_add(1);
+            let part = self.parts;
+            self.index.insert(
+                &filter,
+                Entry {
+                    client,
+                    options,
+                    part,
+                },
+            );
             if options.snapshot {
-                walked.push((filter, fresh));
+                walked.push((filter, part));
             }
         }
         if !walked.is_empty() {
@@ -225,7 +237,7 @@ impl Hub {
             }
             if !self.walks.is_empty()
                 && let Some(walks) = self.walks.get(&client)
-                && walk::ahead(walks, topic) == entries.len()
+                && entries.iter().all(|e| walk::is_ahead(walks, e.part, topic))
             {
                 continue;
             }
@@ -270,10 +282,10 @@ impl Hub {
             let topic = message.topic();
             self.matched.clear();
             self.index.matches_of(topic, client, &mut self.matched);
-            let walks = self.walks.get(&client);
-            let ahead = walks.map_or(0, |walks| walk::ahead(walks, topic));
+            let walks = self.walks.get(&client).map_or(&[][..], Vec::as_slice);
             // The client may have unsubscribed since, and what a walk will find it need not tell.
-            if self.matched.len() == ahead {
+            let mut entries = self.matched.iter();
+            if entries.all(|entry| walk::is_ahead(walks, entry.part, topic)) {
                 continue;
             }
             let position = completes(&message);

@@ -22,7 +22,7 @@ pub struct Matches {
 impl Census {
     pub fn new(filter: TopicFilter) -> Self {
         Self {
-            walk: Walk::new(vec![(filter, true)]),
+            walk: Walk::new(vec![(filter, 1)]),
             total: Matches::default(),
         }
     }

@@ -14,6 +14,8 @@ pub type ClientId = u32;
 pub struct Entry {
     pub client: ClientId,
     pub options: Options,
+    /// The number of the walk's part that began with this subscription.
+    pub(super) part: u32,
 }
 
 /// Filters without wildcards in a hash map, the others in a trie over their levels.
@@ -210,6 +212,7 @@ impl Entries {
         if let Some(position) = self.position(entry.client) {
             // A last value that is still awaited stays awaited.
             entry.options.snapshot |= self.list[position].options.snapshot;
+            entry.part = self.list[position].part;
             self.list[position] = entry;
             return false;
         }
@@ -272,7 +275,7 @@ mod tests {
             for (insert, client, filter) in steps {
                 let had = naive.contains(&(filter.clone(), client));
                 if insert {
-                    let entry = Entry { client, options: Options::default() };
+                    let entry = Entry { client, options: Options::default(), part: 0 };
                     prop_assert_eq!(index.insert(&filter, entry), !had);
                     if !had {
                         naive.push((filter, client));
@@ -317,7 +320,14 @@ mod tests {
         let filter: TopicFilter = "a".parse().unwrap();
         for client in 0..1000 {
             let options = Options::default();
-            assert!(index.insert(&filter, Entry { client, options }));
+            assert!(index.insert(
+                &filter,
+                Entry {
+                    client,
+                    options,
+                    part: 0
+                }
+            ));
         }
         for client in (0..1000).step_by(3).chain((0..1000).rev()) {
             index.remove(&filter, client);

@@ -12,10 +12,16 @@ use route::TopicFilter;
 use super::message::Message;
 use super::retained::Retained;
 
+/// How many comparisons of a topic with a filter take as long as a step.
+const COMPARISONS: usize = 8;
+
 /// The filters of one SUBSCRIBE, walked one after the other.
 #[derive(Debug)]
 pub(super) struct Walk {
+    /// In the order of their numbers.
     parts: Vec<Part>,
+    /// The number of the last part that there was in the beginning.
+    last: u32,
     current: usize,
     /// The last topic that the current part has come to.
     after: Option<Arc<str>>,
@@ -24,9 +30,7 @@ pub(super) struct Walk {
 #[derive(Debug)]
 struct Part {
     filter: TopicFilter,
-    /// The client was not subscribed to the filter before, so nothing of it is sent by other
-    /// ways than this walk.
-    fresh: bool,
+    number: u32,
 }
 
 /// What a step came to.
@@ -41,20 +45,26 @@ pub(super) enum Step<'a> {
     Done,
 }
 
-/// How many of the client's filters that match `topic` have yet to come to it.
-pub(super) fn ahead(walks: &[Walk], topic: &str) -> usize {
-    walks.iter().map(|walk| walk.ahead(topic)).sum()
+/// True when `part` of a client's `walks` has yet to come to `topic`, which its filter matches.
+///
+/// It is asked of every message of a client that walks, so it must not cost more for one that has
+/// subscribed to a thousand filters.
+pub(super) fn is_ahead(walks: &[Walk], part: u32, topic: &str) -> bool {
+    let walk = walks.get(walks.partition_point(|walk| walk.last < part));
+    walk.is_some_and(|walk| walk.is_ahead(part, topic))
 }
 
 impl Walk {
-    /// A walk for filters, each with whether the client was not subscribed to it before.
-    pub(super) fn new(filters: Vec<(TopicFilter, bool)>) -> Self {
+    /// A walk for filters, each with a number that is greater than those before.
+    pub(super) fn new(filters: Vec<(TopicFilter, u32)>) -> Self {
+        let last = filters.last().map_or(0, |(_, number)| *number);
         let parts = filters
             .into_iter()
-            .map(|(filter, fresh)| Part { filter, fresh })
+            .map(|(filter, number)| Part { filter, number })
             .collect();
         Self {
             parts,
+            last,
             current: 0,
             after: None,
         }
@@ -72,15 +82,13 @@ impl Walk {
         }
     }
 
-    fn ahead(&self, topic: &str) -> usize {
-        let passed = |at: usize| {
-            at < self.current
-                || at == self.current && self.after.as_deref().is_some_and(|after| topic <= after)
+    fn is_ahead(&self, part: u32, topic: &str) -> bool {
+        let Ok(at) = self.parts.binary_search_by_key(&part, |part| part.number) else {
+            return false;
         };
-        let parts = self.parts.iter().enumerate();
-        parts
-            .filter(|(at, part)| part.fresh && !passed(*at) && part.filter.matches(topic))
-            .count()
+        let passed = at < self.current
+            || at == self.current && self.after.as_deref().is_some_and(|after| topic <= after);
+        !passed
     }
 
     /// Goes on to the next message. Each topic looked at uses up one of `steps`.
@@ -90,6 +98,8 @@ impl Walk {
                 return Step::Pause;
             }
             *steps -= 1;
+            // A topic is compared with all filters before this one, which takes its time too.
+            *steps = steps.saturating_sub(self.current / COMPARISONS);
             let filter = &self.parts[self.current].filter;
             let prefix = literal_prefix(filter);
             let found = if !filter.has_wildcard() {
