@@ -59,6 +59,7 @@ fn main() -> Result<()> {
         rival: args.rival,
     };
     let mut out = std::io::stdout();
+    let mut failed = false;
     for scenario in SCENARIOS {
         let name = scenario.name;
         if !args.scenarios.is_empty() && !args.scenarios.iter().any(|wanted| wanted == name) {
@@ -67,7 +68,11 @@ fn main() -> Result<()> {
         writeln!(out, "\n{name}: {}", scenario.question)?;
         let mut report = Report::default();
         for _ in 0..args.repetitions {
-            (scenario.repeat)(&mut ground, &settings, &mut report)?;
+            if let Err(error) = (scenario.repeat)(&mut ground, &settings, &mut report) {
+                // What was measured until then is shown, and the others have their turn.
+                writeln!(out, "failed: {error:#}")?;
+                failed = true;
+            }
         }
         write!(out, "{}", report.table())?;
         let json = json!({
@@ -79,5 +84,6 @@ fn main() -> Result<()> {
         let file = artifacts.join(format!("bench-{name}.json"));
         std::fs::write(file, serde_json::to_vec_pretty(&json)?)?;
     }
+    ensure!(!failed, "not everything was measured");
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Kafka, and what a run needs in it: topics with a record each, and routes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use devstack::{Options, Server, Stack};
@@ -186,8 +187,26 @@ impl Broker {
                 let created = result.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"));
                 created.context("failed to create a topic")?;
             }
+            if let Some(last) = names.last() {
+                self.await_topic(last)?;
+            }
         }
         Ok(())
+    }
+
+    /// Waits until `topic` has a leader: the controller knows topics before the broker does.
+    fn await_topic(&self, topic: &str) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let metadata = self.producer.client().fetch_metadata(Some(topic), LIMIT)?;
+            let partitions = metadata.topics().iter().flat_map(|t| t.partitions());
+            let leaders: Vec<i32> = partitions.map(|partition| partition.leader()).collect();
+            if !leaders.is_empty() && leaders.iter().all(|leader| *leader >= 0) {
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < LIMIT, "topic {topic} has no leader");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Gives every game its first record.
