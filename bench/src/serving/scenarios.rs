@@ -11,6 +11,7 @@ use super::crowd::{Group, Interest};
 use super::report::Report;
 use super::run::{Ground, Load};
 use super::usage;
+use crate::quantiles::Quantiles;
 
 /// A question, and how it is put once to everything that is compared.
 pub struct Scenario {
@@ -84,6 +85,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "snapshot",
         question: "the first subscription of a topic nobody asked for: time to its last value",
         repeat: snapshot,
+    },
+    Scenario {
+        name: "wide",
+        question: "subscribing to +/+/# over 10,000 topics: how long it holds its worker at a time",
+        repeat: wide,
     },
 ];
 
@@ -326,12 +332,26 @@ fn snapshot(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Re
             .until(deadline, |tally| tally.snapshots > before)?;
         times.push(begin.elapsed());
     }
-    let times = crate::quantiles::Quantiles::of(times);
+    let times = Quantiles::of(times);
     let figures = vec![
         ("p50 ms", times.at(0.5)),
         ("p99 ms", times.at(0.99)),
         ("max ms", times.at(1.0)),
     ];
     report.add("fanout", figures);
+    Ok(())
+}
+
+fn wide(_: &mut Ground, _: &Settings, report: &mut Report) -> Result<()> {
+    let portions = super::wide::portions(10_000, "+/+/#")?;
+    let (count, all) = (portions.len(), portions.iter().sum::<Duration>());
+    let times = Quantiles::of(portions);
+    let figures = vec![
+        ("portions", count as f64),
+        ("all ms", all.as_secs_f64() * 1e3),
+        ("p50 ms", times.at(0.5)),
+        ("longest ms", times.at(1.0)),
+    ];
+    report.add("hub", figures);
     Ok(())
 }
