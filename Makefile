@@ -97,6 +97,10 @@ bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) run --release --locked -p bench --bin pipeline
 
+.PHONY: bench-compression
+bench-compression: ## What permessage-deflate costs and saves, in figures
+	$(CARGO) run --release --locked -p bench --bin compression
+
 .PHONY: bench-fanout
 bench-fanout: ## Serving clients, beside the floor, in figures; SCENARIO="hot idle" for some of it
 	$(CARGO) build --release --locked -p bench -p fanout --bin fanout --bin floor --bin serving

@@ -6,6 +6,8 @@
 //!                --> stages      where the operator spent that time, from its metrics
 //!
 //!   bin/serving  --> serving     Kafka -> clients, thousands of them, beside the floor
+//!
+//!   bin/compression              what compressing a message costs and saves
 //! ```
 
 pub mod delivery;

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::message::Message;
 use super::{Delivery, Wire};
 use crate::deflate;
-use crate::outbox::Outbox;
 use crate::wire;
 
 /// The compressed frames of one message, each `None` where the plain one is no longer. In a box,
@@ -15,39 +14,34 @@ use crate::wire;
 pub(super) type Deflated = OnceLock<Box<[OnceLock<Option<Bytes>>; 3]>>;
 
 impl Message {
-    /// Puts the message into `outbox` as one compressed frame, if it is one that all clients of the
-    /// format get alike and if it gets smaller. Returns false when it was not put there.
+    /// The message as one compressed frame, if it is one that all clients of the format get alike
+    /// and if that makes it smaller.
     ///
     /// A last value, or a message with a head of its client's own, would be compressed for this one
     /// client, which costs more than it saves.
-    pub fn write_deflated(&self, wire: Wire, delivery: Delivery<'_>, outbox: &mut Outbox) -> bool {
+    pub fn deflated(&self, wire: Wire, delivery: Delivery<'_>) -> Option<&Bytes> {
         if delivery.retain || !delivery.identifiers.is_empty() {
-            return false;
+            return None;
         }
         let (format, plain) = match wire {
             Wire::Json { positions } | Wire::Mqtt5 { positions, .. }
                 if positions && delivery.position =>
             {
-                return false;
+                return None;
             }
             Wire::Json { .. } => (0, self.json()),
             Wire::Mqtt3 => (1, self.mqtt3()),
             Wire::Mqtt5 { max_packet, .. } => {
                 let plain = self.mqtt5();
                 if plain.len() - wire::header_len(plain) > max_packet as usize {
-                    return false;
+                    return None;
                 }
                 (2, plain)
             }
-            Wire::Sse => return false,
+            Wire::Sse => return None,
         };
         let frames = self.frames.deflated.get_or_init(Box::default);
-        match frames[format].get_or_init(|| deflate::frame(plain)) {
-            Some(frame) => {
-                outbox.push(frame.clone());
-                true
-            }
-            None => false,
-        }
+        let frame = &frames[format];
+        frame.get_or_init(|| deflate::frame(plain)).as_ref()
     }
 }

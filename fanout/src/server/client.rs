@@ -133,15 +133,16 @@ impl Client {
 
     /// Queues a message. Returns false when the client may not be sent it.
     pub(super) fn deliver(&mut self, message: &Message, delivery: Delivery<'_>) -> bool {
-        match self.wire {
-            Some(wire)
-                if self.deflate && message.write_deflated(wire, delivery, &mut self.outbox) =>
-            {
-                true
-            }
-            Some(wire) => message.write(wire, delivery, &mut self.outbox),
-            None => false,
+        let Some(wire) = self.wire else {
+            return false;
+        };
+        if self.deflate
+            && let Some(frame) = message.deflated(wire, delivery)
+        {
+            self.outbox.push(frame.clone());
+            return true;
         }
+        message.write(wire, delivery, &mut self.outbox)
     }
 
     /// Queues whole frames.
