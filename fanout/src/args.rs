@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::kafka::catchup::CatchUpLimits;
 use crate::server::{
-    AddressHeader, AllowOrigin, EventStreams, Limits, Proxies, Settings, TrustedProxy,
+    AddressHeader, AllowOrigin, EventStreams, Limits, Proxies, ResumeLimits, Settings, TrustedProxy,
 };
 use crate::topics;
 
@@ -209,6 +210,24 @@ pub struct Args {
     )]
     pub feed_look_back: u32,
 
+    /// How many bytes of the newest records are kept for clients that resume.
+    #[arg(long, env = "GAMECAST_FANOUT_RING_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub ring_bytes: usize,
+
+    /// How many bytes of older records, read from Kafka, may wait for clients that resume. Those
+    /// that hold up all others for long are told of a gap.
+    #[arg(long, env = "GAMECAST_FANOUT_RESUME_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub resume_bytes: usize,
+
+    /// How many partitions may be caught up with from Kafka at once, counted for each client.
+    /// Clients beyond that are told of a gap.
+    #[arg(long, env = "GAMECAST_FANOUT_MAX_RESUMES", default_value_t = 20_000)]
+    pub max_resumes: usize,
+
+    /// How many Kafka clients read what resuming clients lack; each reads up to 64 partitions.
+    #[arg(long, env = "GAMECAST_FANOUT_RESUME_CONSUMERS", default_value = "2")]
+    pub resume_consumers: NonZeroUsize,
+
     /// What is logged, as in info,fanout=debug.
     #[arg(long, env = "GAMECAST_FANOUT_LOG", default_value = "info")]
     pub log: String,
@@ -263,6 +282,19 @@ impl Args {
             },
             compression: self.compression,
             drain_period: self.drain_period,
+            resume: ResumeLimits {
+                ring_bytes: self.ring_bytes,
+                catch_ups: self.max_resumes,
+            },
+        }
+    }
+
+    /// What catching up from Kafka may take.
+    pub(crate) fn catch_up(&self) -> CatchUpLimits {
+        CatchUpLimits {
+            consumers: self.resume_consumers,
+            bytes: self.resume_bytes.max(1),
+            record_bytes: self.max_record_bytes,
         }
     }
 }

@@ -70,9 +70,8 @@ impl Conflator {
                 }
             }
             Event::Forget { route, key } => self.flush_key(*route, key, out),
-            Event::Loaded { route, .. } | Event::Dropped { route } => {
-                self.flush_route(*route, out);
-            }
+            Event::Loaded { origin, .. } => self.flush_route(origin.id(), out),
+            Event::Dropped { route } => self.flush_route(*route, out),
             Event::Settled { .. } => {}
         }
         out.push(event);

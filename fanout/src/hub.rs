@@ -22,7 +22,11 @@ mod lag;
 mod message;
 mod origin;
 mod position;
+mod replay;
+mod resume;
 mod retained;
+mod ring;
+mod segment;
 mod trail;
 mod walk;
 
@@ -33,7 +37,10 @@ pub use index::{ClientId, Entry};
 pub use message::Message;
 pub use origin::{Origin, RouteId};
 pub use position::{Bookmark, Position, PositionError, Positions};
+pub use replay::Gap;
+pub use resume::{Capacity, Mark, Resume};
 pub use retained::Retained;
+pub use segment::{Answer, Chunk, Places, Step, Ticket, Want};
 pub use trail::Trail;
 
 use std::collections::HashMap;
@@ -41,10 +48,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use route::TopicFilter;
+use tokio::sync::mpsc;
 
 use index::Index;
 use lag::{Lags, Overdue};
-use walk::{Step, Walk};
+use resume::Resumes;
+use ring::PartitionId;
+use walk::{Step as WalkStep, Walk};
 
 /// How many retained messages one call of [`Hub::walk`] looks at, so that a wildcard over
 /// thousands of topics does not hold its worker.
@@ -62,7 +72,7 @@ pub struct Options {
 }
 
 /// How one message goes to one client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
     /// Sent as a last value, or to a subscription that wants live messages marked so.
     pub retain: bool,
@@ -70,6 +80,36 @@ pub struct Delivery<'a> {
     pub identifiers: &'a [NonZeroU32],
     /// The client has everything of the message's partition that comes before it.
     pub position: bool,
+    /// It is sent in place of records that the client lacks.
+    pub gap: Option<Gap>,
+    /// With this message the client has everything up to here.
+    pub ends: &'a [Mark],
+}
+
+impl Delivery<'_> {
+    /// For a client that has not asked for positions.
+    fn without_positions(self) -> Self {
+        Self {
+            position: false,
+            gap: None,
+            ends: &[],
+            ..self
+        }
+    }
+}
+
+/// What a [walk](Hub::walk) has for a client.
+#[derive(Debug)]
+pub enum Output<'a> {
+    Message(&'a Arc<Message>, Delivery<'a>),
+    /// What follows the client's position cannot be had; the last values come instead.
+    Gap {
+        bookmark: &'a Bookmark,
+        offset: i64,
+        gap: Gap,
+    },
+    /// The client has everything up to here.
+    Ends(&'a [Mark]),
 }
 
 /// What a client has to be told of a topic.
@@ -82,7 +122,7 @@ pub enum Demand {
 }
 
 /// The subscriptions and last values that one worker serves from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
     index: Index,
     retained: Retained,
@@ -94,6 +134,7 @@ pub struct Hub {
     parts: u32,
     matched: Vec<Entry>,
     identifiers: Vec<NonZeroU32>,
+    resumes: Resumes,
 }
 
 /// What the subscribers of a topic are told of a message.
@@ -103,17 +144,41 @@ enum News {
     Live,
     /// The first value of a topic that has been loaded: those get it who asked for last values.
     Last,
+    /// The first value of a topic, which comes by no replay.
+    Refresh,
 }
 
 impl Hub {
+    /// A hub without subscribers. What comes of its [wants](Self::take_wants) goes to `answers`,
+    /// and from there to [`answer`](Self::answer).
+    pub fn new(capacity: Capacity, answers: mpsc::UnboundedSender<Answer>) -> Self {
+        Self {
+            index: Index::default(),
+            retained: Retained::default(),
+            walks: HashMap::new(),
+            lags: Lags::default(),
+            parts: 0,
+            matched: Vec::new(),
+            identifiers: Vec::new(),
+            resumes: Resumes::new(capacity, answers),
+        }
+    }
+
     /// Subscribes `client` to all `filters` at once; a filter it is subscribed to already takes
     /// the new options. The last values follow by [`walk`](Self::walk).
     pub fn subscribe(&mut self, client: ClientId, filters: Vec<(TopicFilter, Options)>) {
+        if let Some(walk) = self.insert(client, filters) {
+            self.add_walk(client, walk);
+        }
+    }
+
+    /// Returns the way through the last values.
+    fn insert(&mut self, client: ClientId, filters: Vec<(TopicFilter, Options)>) -> Option<Walk> {
         let mut walked = Vec::new();
         for (filter, options) in filters {
             self.parts = self.parts.wrapping_add(1);
             let part = self.parts;
-            self.index.insert(
+            let fresh = self.index.insert(
                 &filter,
                 Entry {
                     client,
@@ -121,16 +186,14 @@ impl Hub {
                     part,
                 },
             );
+            if fresh {
+                self.resumes.add_filter(client, &filter);
+            }
             if options.snapshot {
                 walked.push((filter, part));
             }
         }
-        if !walked.is_empty() {
-            self.walks
-                .entry(client)
-                .or_default()
-                .push(Walk::new(walked));
-        }
+        (!walked.is_empty()).then(|| Walk::new(walked))
     }
 
     /// Counts on with `census`, for a while. Returns true when all is counted.
@@ -148,6 +211,7 @@ impl Hub {
         if let Some(walks) = self.walks.get_mut(&client) {
             walks.iter_mut().for_each(|walk| walk.remove(filter));
         }
+        self.resumes.unsubscribe(client, filter);
         self.index.remove(filter, client)
     }
 
@@ -155,6 +219,7 @@ impl Hub {
     pub fn forget(&mut self, client: ClientId) {
         self.walks.remove(&client);
         self.lags.forget(client);
+        self.resumes.forget(client);
     }
 
     /// Takes `event` in, and calls `deliver` once for each client that it concerns.
@@ -168,25 +233,33 @@ impl Hub {
     {
         match event {
             Event::Record(message) => {
+                self.resumes.rings.push(message, true);
                 let number = self.retained.set(message.clone());
                 self.publish(message, number, News::Live, deliver);
             }
             Event::Refresh(message) => {
                 // Those who have had a value learn nothing new by definition; those who have
                 // had none, or a stand-in, wait for this one.
+                self.resumes.rings.push(message, false);
                 let known = self.retained.get(message.topic());
                 let news = known.is_none_or(|known| known.is_initial());
                 let number = self.retained.set(message.clone());
                 if news {
-                    self.publish(message, number, News::Last, deliver);
+                    self.publish(message, number, News::Refresh, deliver);
                 }
             }
             Event::Forget { route, key } => {
                 let removed = self.retained.forget(*route, key);
                 self.lags.part(removed.as_slice());
             }
-            Event::Loaded { route, messages } => {
-                let vanished = self.retained.reload(*route, messages);
+            Event::Loaded {
+                origin,
+                partitions,
+                messages,
+            } => {
+                self.resumes.rings.begin(origin, partitions);
+                self.resolve_waiting(origin.key());
+                let vanished = self.retained.reload(origin.id(), messages);
                 for message in messages {
                     let news = match self.retained.get(message.topic()) {
                         None => News::Last,
@@ -202,7 +275,10 @@ impl Hub {
                 let removed = vanished.filter_map(|topic| self.retained.remove(topic));
                 self.lags.part(&removed.collect::<Vec<_>>());
             }
-            Event::Dropped { route } => self.lags.part(&self.retained.drop_route(*route)),
+            Event::Dropped { route } => {
+                self.lags.part(&self.retained.drop_route(*route));
+                self.resumes.drop_route(*route);
+            }
             // Of concern to those only who are not subscribed yet.
             Event::Settled { .. } => {}
         }
@@ -213,7 +289,9 @@ impl Hub {
         D: FnMut(ClientId, &Arc<Message>, Delivery<'_>, Demand) -> bool,
     {
         let topic = message.topic();
-        let demand = match news == News::Last || message.origin().is_conflated() {
+        let position = message.position();
+        let partition = (position.route, position.partition);
+        let demand = match news != News::Live || message.origin().is_conflated() {
             true => Demand::Latest,
             false => Demand::Every,
         };
@@ -232,22 +310,29 @@ impl Hub {
             };
             let (entries, tail) = rest.split_at(same);
             rest = tail;
-            if news == News::Last && !entries.iter().any(|entry| entry.options.snapshot) {
+            if news != News::Live && !entries.iter().any(|entry| entry.options.snapshot) {
                 continue;
             }
             if !self.walks.is_empty()
                 && let Some(walks) = self.walks.get(&client)
-                && entries.iter().all(|e| walk::is_ahead(walks, e.part, topic))
+                && entries
+                    .iter()
+                    .all(|e| walk::is_ahead(walks, e.part, message))
             {
+                continue;
+            }
+            if self.resumes.holds_back(client, partition) && news != News::Refresh {
                 continue;
             }
             if demand == Demand::Latest && self.lags.contains(client) {
                 self.lags.mark(client, number, news);
                 continue;
             }
-            let retain = news == News::Last;
-            let position =
-                completes(message) || demand == Demand::Every && !self.walks.contains_key(&client);
+            let retain = news != News::Live;
+            let position = completes(message)
+                || demand == Demand::Every
+                    && !self.lags.contains(client)
+                    && !is_walking_in(&self.walks, client, partition);
             let delivery = delivery(entries, retain, position, &mut self.identifiers);
             if deliver(client, message, delivery, demand) {
                 // It is newer than what the client has missed.
@@ -264,7 +349,7 @@ impl Hub {
     /// Returns true when there are more.
     pub fn catch_up<D>(&mut self, client: ClientId, mut deliver: D) -> bool
     where
-        D: FnMut(&Arc<Message>, Delivery<'_>) -> bool,
+        D: FnMut(Output<'_>) -> bool,
     {
         for _ in 0..WALK_STEPS {
             let (message, news) = match self.lags.take(client) {
@@ -285,13 +370,13 @@ impl Hub {
             let walks = self.walks.get(&client).map_or(&[][..], Vec::as_slice);
             // The client may have unsubscribed since, and what a walk will find it need not tell.
             let mut entries = self.matched.iter();
-            if entries.all(|entry| walk::is_ahead(walks, entry.part, topic)) {
+            if entries.all(|entry| walk::is_ahead(walks, entry.part, &message)) {
                 continue;
             }
             let position = completes(&message);
-            let retain = news == News::Last;
+            let retain = news != News::Live;
             let delivery = delivery(&self.matched, retain, position, &mut self.identifiers);
-            if !deliver(&message, delivery) {
+            if !deliver(Output::Message(&message, delivery)) {
                 break;
             }
         }
@@ -309,42 +394,78 @@ impl Hub {
     /// Returns true when there is more to walk.
     pub fn walk<D>(&mut self, client: ClientId, mut deliver: D) -> bool
     where
-        D: FnMut(&Arc<Message>, Delivery<'_>) -> bool,
+        D: FnMut(Output<'_>) -> bool,
     {
-        let Some(walks) = self.walks.get_mut(&client) else {
-            return false;
-        };
         let mut steps = WALK_STEPS;
-        while let Some(walk) = walks.first_mut() {
-            loop {
-                match walk.step(&self.retained, &mut steps) {
-                    Step::Message { message, filter } => {
-                        self.identifiers.clear();
-                        let options = self.index.options(filter, client);
-                        self.identifiers
-                            .extend(options.and_then(|options| options.identifier));
-                        let delivery = Delivery {
-                            retain: true,
-                            identifiers: &self.identifiers,
-                            position: completes(message),
-                        };
-                        if !deliver(message, delivery) {
-                            return true;
-                        }
-                    }
-                    Step::Pause => return true,
-                    Step::Done => break,
-                }
-            }
-            walks.remove(0);
+        if !self.replay(client, &mut steps, &mut deliver) {
+            return true;
         }
-        self.walks.remove(&client);
-        false
+        let mut walks = self.walks.remove(&client).unwrap_or_default();
+        while let Some((walk, others)) = walks.split_first_mut() {
+            let room = self.walk_on(client, walk, others, &mut steps, &mut deliver);
+            if walk.told {
+                walks.remove(0);
+            }
+            if !room {
+                break;
+            }
+        }
+        if walks.is_empty() {
+            return false;
+        }
+        self.walks.insert(client, walks);
+        true
+    }
+
+    /// Goes on with one walk. Returns false when `deliver` did, or the steps are used up.
+    fn walk_on<D>(
+        &mut self,
+        client: ClientId,
+        walk: &mut Walk,
+        others: &[Walk],
+        steps: &mut usize,
+        deliver: &mut D,
+    ) -> bool
+    where
+        D: FnMut(Output<'_>) -> bool,
+    {
+        loop {
+            let (message, options) = match walk.step(&self.retained, steps) {
+                WalkStep::Message { message, filter } => {
+                    (message, self.index.options(filter, client))
+                }
+                WalkStep::Pause => return false,
+                WalkStep::Done => break,
+            };
+            let message = message.clone();
+            let mut ends = Vec::new();
+            if walk.is_last(&self.retained) {
+                ends = self.resumes.ends(client, walk, others);
+                walk.told = true;
+            }
+            self.identifiers.clear();
+            self.identifiers
+                .extend(options.and_then(|options| options.identifier));
+            let delivery = Delivery {
+                retain: true,
+                identifiers: &self.identifiers,
+                position: completes(&message),
+                gap: walk.gap,
+                ends: &ends,
+            };
+            let room = deliver(Output::Message(&message, delivery));
+            if walk.told || !room {
+                return room;
+            }
+        }
+        walk.told = true;
+        let ends = self.resumes.ends(client, walk, others);
+        ends.is_empty() || deliver(Output::Ends(&ends))
     }
 
     /// True when `client` has not had all the last values it asked for.
     pub fn is_walking(&self, client: ClientId) -> bool {
-        self.walks.contains_key(&client)
+        self.walks.contains_key(&client) || self.resumes.is_resuming(client)
     }
 }
 
@@ -363,12 +484,49 @@ fn delivery<'a>(
         retain: retain || options.clone().any(|options| options.retain_as_published),
         identifiers,
         position,
+        gap: None,
+        ends: &[],
     }
+}
+
+/// True when `client` has yet to walk last values of `partition`.
+fn is_walking_in(
+    walks: &HashMap<ClientId, Vec<Walk>>,
+    client: ClientId,
+    partition: PartitionId,
+) -> bool {
+    let walks = walks.get(&client).into_iter().flatten();
+    walks.into_iter().any(|walk| walk.concerns(partition))
 }
 
 /// True when whoever has `message` has all of its partition that came before.
 fn completes(message: &Message) -> bool {
-    message.origin().has_one_topic() && !message.is_initial()
+    message.origin().has_one_topic() && message.position().partition >= 0
+}
+
+#[cfg(test)]
+impl Default for Hub {
+    /// A hub that never catches up from Kafka.
+    fn default() -> Self {
+        let capacity = Capacity {
+            ring_bytes: usize::MAX,
+            places: Places::default(),
+        };
+        Self::new(capacity, mpsc::unbounded_channel().0)
+    }
+}
+
+#[cfg(test)]
+impl Event {
+    /// The last values of a Feed with one partition.
+    pub(crate) fn loaded(route: RouteId, messages: Vec<Arc<Message>>) -> Self {
+        let offsets = messages.iter().map(|m| m.position().offset + 1);
+        Self::Loaded {
+            origin: Origin::feed(route.0),
+            partitions: vec![(0, offsets.max().unwrap_or(0))],
+            messages,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,17 +5,20 @@
 //!   consumer::run   polls the stream of what is wanted; decides what is   <-------+
 //!                   (through `lanes`: a client for each `pace` of fetching)
 //!   loader::run     looks up offsets and reads last values, on its order
+//!   catchup::run    reads what resuming clients lack, on the hubs' order
 //! ```
 //!
 //! Partitions are assigned by hand. The group's name is only there because librdkafka asks for
 //! one: nothing is committed and no group is joined.
 
+pub(crate) mod catchup;
 pub(crate) mod consumer;
 mod lanes;
 pub(crate) mod loader;
 mod locator;
 mod pace;
 pub(crate) mod routes;
+mod survey;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};

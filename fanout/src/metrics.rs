@@ -56,6 +56,10 @@ pub struct Metrics {
     pub load_seconds: Histogram,
     pub lag: Gauge,
     pub kafka_errors: Family<Reason, Counter>,
+    pub gaps: Family<Reason, Counter>,
+    pub catching_up: Gauge,
+    pub catch_up_reads: Family<Outcome, Counter>,
+    pub catch_up_records: Counter,
 }
 
 impl Default for Metrics {
@@ -81,6 +85,10 @@ impl Default for Metrics {
             load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             lag: Gauge::default(),
             kafka_errors: Family::default(),
+            gaps: Family::default(),
+            catching_up: Gauge::default(),
+            catch_up_reads: Family::default(),
+            catch_up_records: Counter::default(),
         }
     }
 }
@@ -187,6 +195,26 @@ impl Metrics {
             "kafka_errors",
             "Errors of the Kafka client, by kind",
             self.kafka_errors.clone(),
+        );
+        registry.register(
+            "resume_gaps",
+            "Partitions that a client could not resume, by reason",
+            self.gaps.clone(),
+        );
+        registry.register(
+            "catching_up",
+            "Partitions that clients catch up with from Kafka now, one for each client",
+            self.catching_up.clone(),
+        );
+        registry.register(
+            "catch_up_reads",
+            "Readings of a Kafka partition for those who resume, by outcome",
+            self.catch_up_reads.clone(),
+        );
+        registry.register(
+            "catch_up_records",
+            "Kafka records read for those who resume",
+            self.catch_up_records.clone(),
         );
     }
 

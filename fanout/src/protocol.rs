@@ -25,7 +25,7 @@ use route::TopicFilter;
 pub(crate) use filters::{FilterLimits, FilterRefusal};
 
 use crate::close::Close;
-use crate::hub::{Options, Wire};
+use crate::hub::{Options, Positions, Wire};
 use crate::rate::MaxRate;
 use crate::websocket::Incoming;
 use crate::wire::Opcode;
@@ -51,6 +51,8 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subscribe {
     pub(crate) subscriptions: Vec<(TopicFilter, Options)>,
+    /// What the client has already.
+    pub(crate) resume: Positions,
     answer: Answer,
 }
 
@@ -152,6 +154,16 @@ impl Session {
     }
 
     /// What the client is subscribed to.
+    pub(crate) fn to_filters(&self) -> Vec<TopicFilter> {
+        let filters = match self {
+            Self::Json(session) => &session.filters,
+            Self::Mqtt(session) => &session.filters,
+            Self::Events(session) => &session.filters,
+        };
+        filters.iter().cloned().collect()
+    }
+
+    /// The same at the end of the conversation.
     pub(crate) fn into_filters(self) -> impl Iterator<Item = TopicFilter> {
         let filters = match self {
             Self::Json(session) => session.filters,

@@ -123,6 +123,10 @@ impl Reader {
         self.origin.id()
     }
 
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
     pub(crate) fn route(&self) -> &Arc<Route> {
         self.origin.route()
     }
@@ -132,11 +136,13 @@ impl Reader {
         self.route().records() == Records::Debezium && self.constant.is_some()
     }
 
-    /// The route's initial value, when it has one that can be served.
-    pub(crate) fn initial(&self) -> Option<Arc<Message>> {
+    /// The route's initial value, when it has one that can be served. `end` is the partition and
+    /// the offset of the record that it stands in for.
+    pub(crate) fn initial(&self, end: Option<(i32, i64)>) -> Option<Arc<Message>> {
         let payload = self.route().initial()?.to_string();
         let topic = self.topic(payload.as_bytes()).ok()?;
-        let message = Message::initial(topic, payload.into(), self.origin.clone());
+        let end = end.map_or((-1, -1), |(partition, next)| (partition, next - 1));
+        let message = Message::initial(topic, payload.into(), self.origin.clone(), end);
         Some(Arc::new(message))
     }
 
@@ -384,10 +390,10 @@ mod tests {
     #[test]
     fn the_initial_value_has_the_routes_topic() {
         let route = game().with_initial(serde_json::json!({"game_id": "1", "name": "A x B"}));
-        let initial = reader(route).initial().unwrap();
+        let initial = reader(route).initial(None).unwrap();
         assert_eq!(&**initial.topic(), "games/1");
         assert!(initial.is_initial());
         let foreign = game().with_initial(serde_json::json!({"game_id": "2"}));
-        assert!(reader(foreign).initial().is_none());
+        assert!(reader(foreign).initial(None).is_none());
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::kafka::{consumer, loader, routes};
+use crate::kafka::{catchup, consumer, loader, routes};
 use crate::metrics::Metrics;
 use crate::server::{Ending, Server};
 use crate::topics::Topics;
@@ -66,9 +66,11 @@ pub async fn run(
         now: stop.clone(),
     };
     let (interest, interests) = mpsc::unbounded_channel();
+    let (wants, wanted) = mpsc::unbounded_channel();
+    let settings = args.settings();
     let (server, feeds) =
-        Server::start(&args.settings(), &metrics, &interest, &ending).map_err(RunError::Thread)?;
-    drop(interest);
+        Server::start(&settings, &metrics, &interest, &wants, &ending).map_err(RunError::Thread)?;
+    drop((interest, wants));
     let (commands, commanded) = mpsc::unbounded_channel();
     let (loads, requested) = mpsc::unbounded_channel();
 
@@ -92,6 +94,12 @@ pub async fn run(
         let run =
             async move || loader::run(&servers, look_back, metrics, requested, commands).await;
         thread("loader", &stop, run)?
+    };
+    let catch_up = {
+        let (servers, metrics) = (args.kafka_bootstrap_servers.clone(), metrics.clone());
+        let limits = args.catch_up();
+        let run = async move || catchup::run(&servers, limits, metrics, wanted).await;
+        thread("catch-up", &stop, run)?
     };
     let routes = routes::Wiring {
         topic: args.routes_topic.clone(),
@@ -124,7 +132,11 @@ pub async fn run(
         },
         clients,
     )?;
-    for (name, thread) in [("consumer", consumer), ("loader", loader)] {
+    for (name, thread) in [
+        ("consumer", consumer),
+        ("loader", loader),
+        ("catch-up", catch_up),
+    ] {
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
         match ended {
             Ok(Ok(result)) => result.map_err(RunError::Kafka)?,

@@ -5,6 +5,7 @@
 //!                      +--> worker 1        ^
 //!                                           | batches of events, the same for all
 //!   interest <-- first and last subscriber  +-- whoever consumes Kafka
+//!   wants    <-- what is older than the rings
 //! ```
 
 mod admission;
@@ -39,7 +40,7 @@ use rate::Rate;
 pub use crate::http::{
     AddressHeader, AllowOrigin, NetworkError, OriginError, Proxies, TrustedProxy,
 };
-use crate::hub::{Batch, Interest};
+use crate::hub::{Batch, Interest, Want};
 use crate::metrics::Metrics;
 use crate::protocol::FilterLimits;
 
@@ -151,6 +152,16 @@ pub struct Settings {
     pub compression: bool,
     /// Time over which clients are told to go.
     pub drain_period: Duration,
+    pub resume: ResumeLimits,
+}
+
+/// What resuming may take, on all workers together.
+#[derive(Debug, Clone)]
+pub struct ResumeLimits {
+    /// Bytes of the newest records.
+    pub ring_bytes: usize,
+    /// Partitions that clients catch up with from Kafka at once, one for each client.
+    pub catch_ups: usize,
 }
 
 /// How a server is made to end.
@@ -191,6 +202,7 @@ struct Accepted {
 
 impl Server {
     /// Starts the workers. Each batch of events has to be sent to every feed, in the same order.
+    /// What resuming clients lack is asked for through `wants`.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -198,6 +210,7 @@ impl Server {
         settings: &Settings,
         metrics: &Metrics,
         interest: &mpsc::UnboundedSender<Interest>,
+        wants: &mpsc::UnboundedSender<Want>,
         ending: &Ending,
     ) -> io::Result<(Self, Vec<Feed>)> {
         let limits = &settings.limits;
@@ -212,6 +225,7 @@ impl Server {
                 settings: settings.clone(),
                 metrics: metrics.clone(),
                 interest: interest.clone(),
+                wants: wants.clone(),
                 ending: ending.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -146,8 +146,13 @@ impl Topics {
                     let id = served.reader.id();
                     let origin = Arc::new(Origin::new(id, &key, route));
                     served.reader = Arc::new(Reader::new(origin, self.limits.record_bytes));
-                    if let Phase::Live { held: false, .. } = served.phase {
-                        effects.push(Effect::Emit(served.initial()));
+                    if let Phase::Live {
+                        held: false,
+                        partitions,
+                        ..
+                    } = &served.phase
+                    {
+                        effects.push(Effect::Emit(served.initial(partitions)));
                     }
                 } else {
                     let before = self.withdraw(&key, effects);
@@ -305,14 +310,11 @@ impl Topics {
                 tracing::warn!(topic, cut, "topics are not served, see --max-route-topics");
             }
         }
-        effects.push(Effect::Emit(match held {
-            true => Event::Loaded {
-                route: id,
-                messages: loaded.messages,
-            },
-            false => served.initial(),
-        }));
         let partitions = loaded.partitions;
+        effects.push(Effect::Emit(match held {
+            true => served.begin(&partitions, loaded.messages),
+            false => served.initial(&partitions),
+        }));
         effects.push(Effect::Assign {
             topic: served.reader.route().topic().into(),
             partitions: partitions.iter().map(|p| (p.number, p.next)).collect(),

@@ -6,7 +6,7 @@
 mod support;
 
 use bytes::Bytes;
-use fanout::hub::{Event, Interest, RouteId};
+use fanout::hub::Interest;
 use futures::SinkExt;
 use serde_json::json;
 use support::{Harness, settings};
@@ -139,8 +139,7 @@ async fn a_wildcard_over_many_topics_does_not_pass_through_the_outbox() {
     let topics = 5000;
     let messages = (0..topics).map(|n| harness.message(&format!("games/{n:04}"), &payload));
     let messages: Vec<_> = messages.collect();
-    let route = RouteId(1);
-    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.send(vec![harness.loaded(messages)]).await;
     let mut client = harness.json("/ws?topics=games/%2B").await;
     // 5 MB of last values, with an outbox of 64 KiB, while the last topic is updated.
     assert_eq!(client.json().await["topic"], "games/0000");

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use fanout::hub::{Event, RouteId};
+use fanout::hub::Event;
 use fanout::metrics::CloseCode;
 use support::{Client, Harness, settings};
 
@@ -60,8 +60,7 @@ async fn a_slow_reader_of_many_conflated_topics_ends_with_the_latest_of_each() {
     let names: Vec<String> = (0..TOPICS).map(|n| format!("games/{n}")).collect();
     let messages = names.iter().map(|n| harness.conflated(n, &payload(0)));
     let messages = messages.collect();
-    let route = RouteId(2);
-    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.send(vec![harness.loaded(messages)]).await;
     let mut client = harness.narrow("/ws?topics=games/%2B,score/%2B").await;
     let mut known = Known::default();
     known.read(&mut client).await;

@@ -6,7 +6,6 @@
 mod support;
 
 use bytes::Bytes;
-use fanout::hub::{Event, RouteId};
 use fanout::metrics::Reason;
 use support::{CONNECT_V3, CONNECT_V5, Client, Harness, settings};
 
@@ -68,8 +67,7 @@ async fn retain_handling_2_gets_no_value_that_is_loaded_later() {
     say(&mut client, b"\x82\x07\x00\x01\x00\x00\x01a\x20").await;
     client.packet().await;
     let messages = vec![harness.message("a", "1")];
-    let route = RouteId(1);
-    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.send(vec![harness.loaded(messages)]).await;
     harness.publish("a", "2").await;
     assert_eq!(client.packet().await[..], *b"\x30\x05\x00\x01a\x002");
 }

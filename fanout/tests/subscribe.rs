@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanout::hub::{Event, Interest, RouteId};
+use fanout::hub::{Event, Interest};
 use serde_json::json;
 use support::{Harness, settings};
 
@@ -27,9 +27,8 @@ async fn the_answer_and_the_snapshot_come_when_the_topics_are_live() {
     client.say(r#"{"subscribe":["games/+"]}"#).await;
     assert_eq!(harness.interest().await, first("games/+"));
     harness.publish("games/1", "1").await;
-    let route = RouteId(1);
     let messages = vec![harness.message("games/1", "2")];
-    harness.send(vec![Event::Loaded { route, messages }]).await;
+    harness.send(vec![harness.loaded(messages)]).await;
     harness.settle("games/other").await;
     harness.settle("games/+").await;
     assert_eq!(client.json().await, json!({"subscribed": ["games/+"]}));

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hub::{Hub, Options, Origin};
+use crate::hub::{Hub, Options, Origin, Output};
 
 const ROUTE: RouteId = RouteId(1);
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -158,10 +158,7 @@ fn what_follows_a_held_message_finds_it_gone_ahead() {
     for event in [
         Event::Forget { route: ROUTE, key },
         Event::Dropped { route: ROUTE },
-        Event::Loaded {
-            route: ROUTE,
-            messages: vec![],
-        },
+        Event::loaded(ROUTE, vec![]),
     ] {
         let mut case = held();
         case.offer(event);
@@ -255,7 +252,7 @@ impl Known {
         known
             .hub
             .subscribe(0, vec![("#".parse().unwrap(), options)]);
-        known.hub.walk(0, |_, _| true);
+        known.hub.walk(0, |_| true);
         known
     }
 
@@ -274,8 +271,10 @@ impl Known {
         };
         self.hub.subscribe(1, vec![("#".parse().unwrap(), options)]);
         let mut retained = Vec::new();
-        self.hub.walk(1, |message, _| {
-            retained.push((message.topic().to_string(), message.position().offset));
+        self.hub.walk(1, |output| {
+            if let Output::Message(message, _) = output {
+                retained.push((message.topic().to_string(), message.position().offset));
+            }
             true
         });
         retained
@@ -311,7 +310,7 @@ proptest! {
                 }
                 Act::Load(all) => {
                     let messages = newest.values().filter(|_| all).cloned().collect();
-                    Event::Loaded { route: ROUTE, messages }
+                    Event::loaded(ROUTE, messages)
                 }
                 Act::Drop => Event::Dropped { route: ROUTE },
                 Act::Pass(millis) => {

@@ -3,11 +3,12 @@
 use std::sync::OnceLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::{Map, json};
 
-use super::Delivery;
 use super::deflated::Deflated;
 use super::message::Message;
 use super::origin::PartitionName;
+use super::{Delivery, Output};
 use crate::outbox::Outbox;
 use crate::sse;
 use crate::wire::{self, Opcode};
@@ -43,9 +44,10 @@ const RETAIN: u8 = 0x01;
 /// Identifier of the property Subscription Identifier (MQTT 5.0 section 2.2.2.2).
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 
-/// Identifier of the property User Property (MQTT 5.0 section 2.2.2.2), and the name of ours.
+/// Identifier of the property User Property (MQTT 5.0 section 2.2.2.2), and the names of ours.
 const USER_PROPERTY: u8 = 0x26;
 const POSITION: &str = "position";
+const GAP: &str = "gap";
 
 /// What a message has been encoded to so far.
 #[derive(Debug, Default)]
@@ -68,6 +70,7 @@ impl Message {
         match wire {
             Wire::Json { positions } => {
                 self.write_json(delivery.retain, positions && delivery.position, outbox);
+                Output::Ends(delivery.ends).write(wire, outbox);
                 true
             }
             Wire::Mqtt3 => {
@@ -78,8 +81,11 @@ impl Message {
                 max_packet,
                 positions,
             } => {
-                let position = positions && delivery.position;
-                self.write_mqtt5(max_packet as usize, delivery, position, outbox)
+                let delivery = match positions {
+                    true => delivery,
+                    false => delivery.without_positions(),
+                };
+                self.write_mqtt5(max_packet as usize, delivery, outbox)
             }
             Wire::Sse => {
                 let event = self.frames.sse.get_or_init(|| self.encode_sse());
@@ -140,17 +146,23 @@ impl Message {
         outbox.append(body);
     }
 
-    fn write_mqtt5(
-        &self,
-        max_packet: usize,
-        delivery: Delivery<'_>,
-        position: bool,
-        outbox: &mut Outbox,
-    ) -> bool {
-        if !delivery.identifiers.is_empty() {
-            return self.write_identified(max_packet, delivery, position, outbox);
+    fn write_mqtt5(&self, max_packet: usize, delivery: Delivery<'_>, outbox: &mut Outbox) -> bool {
+        let Delivery {
+            identifiers,
+            gap,
+            ends,
+            ..
+        } = delivery;
+        if !identifiers.is_empty() || gap.is_some() || !ends.is_empty() {
+            // A message is worth more than what could be said of all other partitions.
+            let less = Delivery {
+                ends: &[],
+                ..delivery
+            };
+            return self.write_own(max_packet, delivery, outbox)
+                || !ends.is_empty() && self.write_own(max_packet, less, outbox);
         }
-        let (frame, payload) = if position {
+        let (frame, payload) = if delivery.position {
             let head = &self.frames.mqtt5_position;
             let head = head.get_or_init(|| {
                 let mut properties = BytesMut::new();
@@ -171,21 +183,21 @@ impl Message {
         true
     }
 
-    /// The identifiers are this client's own: so is the head, all share the payload.
-    fn write_identified(
-        &self,
-        max_packet: usize,
-        delivery: Delivery<'_>,
-        position: bool,
-        outbox: &mut Outbox,
-    ) -> bool {
+    /// Some properties are this client's own: so is the head, all share the payload.
+    fn write_own(&self, max_packet: usize, delivery: Delivery<'_>, outbox: &mut Outbox) -> bool {
         let mut properties = BytesMut::new();
         for identifier in delivery.identifiers {
             properties.put_u8(SUBSCRIPTION_IDENTIFIER);
             put_varint(&mut properties, identifier.get() as usize);
         }
-        if position {
+        if delivery.position {
             self.put_position(&mut properties);
+        }
+        for mark in delivery.ends {
+            put_user_property(&mut properties, POSITION, &format!("{mark}"));
+        }
+        if let Some(gap) = delivery.gap {
+            put_user_property(&mut properties, GAP, gap.name());
         }
         let first = PUBLISH | if delivery.retain { RETAIN } else { 0 };
         let head = self.publish_head(first, &properties);
@@ -202,9 +214,7 @@ impl Message {
     fn put_position(&self, properties: &mut BytesMut) {
         let position = self.position();
         let name = PartitionName(self.origin(), position.partition);
-        properties.put_u8(USER_PROPERTY);
-        put_text(properties, POSITION);
-        put_text(properties, &format!("{name}:{}", position.offset));
+        put_user_property(properties, POSITION, &format!("{name}:{}", position.offset));
     }
 
     /// A PUBLISH of MQTT 5.0 up to its payload.
@@ -253,6 +263,35 @@ impl Message {
         put_text(&mut head, topic);
         wire::frame(Opcode::Binary, &[&head, properties, payload])
     }
+}
+
+impl Output<'_> {
+    /// Puts into `outbox` what is said beside messages. MQTT has no place for it.
+    pub fn write(&self, wire: Wire, outbox: &mut Outbox) {
+        let Wire::Json { positions: true } = wire else {
+            return;
+        };
+        let said = match self {
+            Self::Message(..) | Self::Ends([]) => return,
+            Self::Gap {
+                bookmark,
+                offset,
+                gap,
+            } => json!({"gap": {bookmark.to_string(): offset}, "reason": gap.name()}),
+            Self::Ends(marks) => {
+                let marks = marks.iter();
+                let positions = marks.map(|mark| (mark.name(), mark.offset.into()));
+                json!({"position": Map::from_iter(positions)})
+            }
+        };
+        outbox.push(wire::frame(Opcode::Text, &[said.to_string().as_bytes()]));
+    }
+}
+
+fn put_user_property(properties: &mut BytesMut, name: &str, value: &str) {
+    properties.put_u8(USER_PROPERTY);
+    put_text(properties, name);
+    put_text(properties, value);
 }
 
 /// Pushes a PUBLISH, the frame's begin and what follows it. The RETAIN flag is the only bit that
@@ -329,6 +368,8 @@ mod tests {
             retain,
             identifiers: &identifiers,
             position,
+            gap: None,
+            ends: &[],
         };
         assert!(message.write(wire, delivery, &mut outbox));
         outbox.contents()
@@ -411,6 +452,8 @@ mod tests {
                 retain: false,
                 identifiers,
                 position: false,
+                gap: None,
+                ends: &[],
             };
             let wire = Wire::Mqtt5 {
                 max_packet: 16,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use route::TopicFilter;
 
 use super::message::Message;
-use super::origin::RouteId;
+use super::origin::{Origin, RouteId};
 
 /// Events that travel together: one allocation, shared by all workers.
 pub type Batch = Arc<[Event]>;
@@ -24,7 +24,9 @@ pub enum Event {
     /// The last values of a route, read up to where its records begin to follow as events.
     /// Sent when the route begins to be consumed, and again when it had to begin anew.
     Loaded {
-        route: RouteId,
+        origin: Arc<Origin>,
+        /// Number and next offset of each partition.
+        partitions: Vec<(i32, i64)>,
         messages: Vec<Arc<Message>>,
     },
     /// The route is consumed no longer: its last values age from here on and are dropped.

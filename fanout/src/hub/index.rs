@@ -117,6 +117,11 @@ impl Index {
 
     /// The options of `client`'s subscription to `filter`.
     pub(super) fn options(&self, filter: &TopicFilter, client: ClientId) -> Option<Options> {
+        Some(self.entry(filter, client)?.options)
+    }
+
+    /// `client`'s subscription to `filter`.
+    pub(super) fn entry(&self, filter: &TopicFilter, client: ClientId) -> Option<Entry> {
         let entries = if filter.has_wildcard() {
             let mut node = &self.root;
             let mut below = false;
@@ -132,7 +137,7 @@ impl Index {
             self.exact.get(filter.as_str())?
         };
         let position = entries.position(client)?;
-        Some(entries.list[position].options)
+        Some(entries.list[position])
     }
 }
 

@@ -61,10 +61,10 @@ impl Lags {
             News::Live => {
                 lag.last_values.clear(number);
             }
-            News::Last if fresh => {
+            News::Last | News::Refresh if fresh => {
                 lag.last_values.set(number);
             }
-            News::Last => {}
+            News::Last | News::Refresh => {}
         }
     }
 

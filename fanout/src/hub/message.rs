@@ -50,9 +50,15 @@ impl Message {
         }
     }
 
-    /// The value that a route shows before its first record.
-    pub fn initial(topic: impl Into<Arc<str>>, payload: Bytes, origin: Arc<Origin>) -> Self {
-        let message = Self::new(topic, payload, Bytes::new(), origin, (-1, -1), i64::MIN);
+    /// The value that a route shows before its first record, when its partition has been read up
+    /// to and with this offset; partition -1 when that is not known.
+    pub fn initial(
+        topic: impl Into<Arc<str>>,
+        payload: Bytes,
+        origin: Arc<Origin>,
+        at: (i32, i64),
+    ) -> Self {
+        let message = Self::new(topic, payload, Bytes::new(), origin, at, i64::MIN);
         Self {
             initial: true,
             ..message

@@ -126,7 +126,10 @@ impl World {
         if client.slow {
             return;
         }
-        let mut take = |message: &Arc<Message>, delivery: Delivery<'_>| {
+        let mut take = |output: Output<'_>| {
+            let Output::Message(message, delivery) = output else {
+                return true;
+            };
             let (topic, offset) = (message.topic().to_string(), message.position().offset);
             client.sent.push((topic, offset, delivery.retain));
             room -= 1;
@@ -166,7 +169,7 @@ impl World {
                 let messages = self.kafka.iter().map(|(t, o)| self.message(t, *o));
                 let messages = messages.filter(|m| m.position().route == route).collect();
                 self.live.insert(route);
-                self.apply(&Event::Loaded { route, messages });
+                self.apply(&Event::loaded(route, messages));
             }
             Act::Drop(topic) => {
                 let route = Self::route(TOPICS[topic]);

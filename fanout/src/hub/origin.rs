@@ -79,6 +79,18 @@ impl Origin {
         Arc::new(Self::new(self.id, &key, Arc::new(route)))
     }
 
+    /// Of a Feed whose records can be resumed for `window`.
+    pub(crate) fn windowed(id: u64, window: std::time::Duration) -> Arc<Self> {
+        let feed = Self::feed(id);
+        let route = (**feed.route()).clone().with_resume_window(window);
+        Arc::new(Self {
+            id: feed.id,
+            key: feed.key.clone(),
+            route: Arc::new(route),
+            one_topic: false,
+        })
+    }
+
     #[allow(clippy::unwrap_used)] // What panics here fails the test.
     fn of(kind: &str, template: &str, id: u64) -> Arc<Self> {
         let key = format!("{kind}/default/{id}").parse().unwrap();

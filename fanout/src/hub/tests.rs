@@ -16,7 +16,12 @@ fn message(topic: &str, offset: i64) -> Arc<Message> {
 
 fn initial(topic: &str) -> Arc<Message> {
     let origin = Origin::feed(ROUTE.0);
-    Arc::new(Message::initial(topic, Bytes::from_static(b"{}"), origin))
+    Arc::new(Message::initial(
+        topic,
+        Bytes::from_static(b"{}"),
+        origin,
+        (-1, -1),
+    ))
 }
 
 /// A hub and what it delivered: (client, topic, offset, retain).
@@ -52,7 +57,10 @@ impl Seen {
     /// Walks until `room` messages were sent.
     fn walk(&mut self, client: ClientId, mut room: usize) {
         while room > 0
-            && self.hub.walk(client, |message, delivery| {
+            && self.hub.walk(client, |output| {
+                let Output::Message(message, delivery) = output else {
+                    return true;
+                };
                 let entry = (
                     client,
                     message.topic().to_string(),
@@ -81,10 +89,7 @@ fn a_subscriber_gets_the_last_value_when_it_is_loaded_and_then_the_stream() {
     seen.subscribe(1, &["games/+"]);
     seen.walk(1, 10);
     assert_eq!(seen.take(), []);
-    seen.apply(Event::Loaded {
-        route: ROUTE,
-        messages: vec![message("games/1", 4)],
-    });
+    seen.apply(Event::loaded(ROUTE, vec![message("games/1", 4)]));
     assert_eq!(seen.take(), [sent(1, "games/1", 4, true)]);
     seen.apply(Event::Record(message("games/1", 5)));
     assert_eq!(seen.take(), [sent(1, "games/1", 5, false)]);
@@ -105,7 +110,7 @@ fn loading_again_tells_only_what_was_missed() {
         vec![message("a", 1), message("b", 5)],
     ] {
         let route = ROUTE;
-        seen.apply(Event::Loaded { route, messages });
+        seen.apply(Event::loaded(route, messages));
     }
     let first = [("a", 1), ("b", 2), ("c", 3)].map(|(t, o)| sent(1, t, o, true));
     let sent_all = seen.take();
@@ -119,10 +124,7 @@ fn a_snapshot_record_is_sent_only_where_there_was_no_value() {
     let mut seen = Seen::default();
     seen.subscribe(1, &["a"]);
     seen.walk(1, 10);
-    seen.apply(Event::Loaded {
-        route: ROUTE,
-        messages: vec![initial("a")],
-    });
+    seen.apply(Event::loaded(ROUTE, vec![initial("a")]));
     assert_eq!(seen.take(), [sent(1, "a", -1, true)]);
     seen.apply(Event::Refresh(message("a", 0)));
     assert_eq!(seen.take(), [sent(1, "a", 0, true)]);
@@ -159,10 +161,7 @@ fn who_wants_no_last_values_gets_none() {
     let mut seen = Seen::default();
     let filters = vec![("a".parse().unwrap(), Options::default())];
     seen.hub.subscribe(1, filters);
-    seen.apply(Event::Loaded {
-        route: ROUTE,
-        messages: vec![message("a", 1)],
-    });
+    seen.apply(Event::loaded(ROUTE, vec![message("a", 1)]));
     seen.walk(1, 10);
     assert_eq!(seen.take(), []);
     seen.apply(Event::Record(message("a", 2)));
@@ -174,7 +173,7 @@ fn a_topic_ahead_of_the_walk_is_sent_once_and_newer() {
     let mut seen = Seen::default();
     let messages = (0..5).map(|n| message(&format!("t/{n}"), n)).collect();
     let route = ROUTE;
-    seen.apply(Event::Loaded { route, messages });
+    seen.apply(Event::loaded(route, messages));
     seen.subscribe(1, &["t/#"]);
     seen.walk(1, 2);
     seen.apply(Event::Record(message("t/0", 10)));
@@ -266,10 +265,12 @@ proptest! {
                     // What only a walk has yet to come to begins with what the walk will find,
                     // whatever the ended subscription had told.
                     let walks = seen.hub.walks.get(&1).map_or(&[][..], Vec::as_slice);
-                    let ahead = |topic: &str| {
+                    let ahead = |message: &Message| {
                         let mut matched = Vec::new();
-                        seen.hub.index.matches_of(topic, 1, &mut matched);
-                        let ahead = |entry: &&Entry| walk::is_ahead(walks, entry.part, topic);
+                        seen.hub
+                            .index
+                            .matches_of(message.topic(), 1, &mut matched);
+                        let ahead = |entry: &&Entry| walk::is_ahead(walks, entry.part, message);
                         matched.iter().filter(ahead).count()
                     };
                     let mut left = filters.clone();
@@ -280,7 +281,7 @@ proptest! {
                         left.filter(|f| f.matches(topic)).count()
                     };
                     seen.sent
-                        .retain(|(_, t, _, _)| ahead(t) < left(t));
+                        .retain(|(_, t, o, _)| ahead(&message(t, *o)) < left(t));
                 }
                 Act::Walk(room) => seen.walk(1, room),
             }

@@ -331,16 +331,16 @@ impl Loader {
 }
 
 /// Where the records of one partition come.
-type Queue = StreamPartitionQueue<super::Context>;
+pub(super) type Queue = StreamPartitionQueue<super::Context>;
 
 /// A partition that is read for as long as this lives.
-struct Assigned<'a> {
+pub(super) struct Assigned<'a> {
     consumer: &'a Arc<Consumer>,
     list: TopicPartitionList,
 }
 
 impl<'a> Assigned<'a> {
-    fn new(
+    pub(super) fn new(
         consumer: &'a Arc<Consumer>,
         topic: &str,
         partition: i32,

@@ -50,8 +50,13 @@ pub(super) fn locate(
             list.add_partition(topic, *partition);
         }
     }
-    let lows = offsets(consumer, &list, Offset::Beginning)?;
-    let highs = offsets(consumer, &list, Offset::End)?;
+    // In place of a time, the protocol takes -1 and -2 for the ends (KIP-79), and a read-committed
+    // client is told the end of what is committed.
+    let mut times = list.clone();
+    times.set_all_offsets(Offset::Beginning)?;
+    let lows = offsets(consumer, times)?;
+    list.set_all_offsets(Offset::End)?;
+    let highs = offsets(consumer, list)?;
     let range = |topic: &str, partition: i32| {
         let key = (topic.to_string(), partition);
         match (lows.get(&key), highs.get(&key)) {
@@ -135,20 +140,17 @@ fn partitions(
     Ok(found)
 }
 
-type Offsets = HashMap<(String, i32), Result<i64, KafkaError>>;
+pub(super) type Offsets = HashMap<(String, i32), Result<i64, KafkaError>>;
 
-/// One end of all partitions in `list`. In place of a time, the protocol takes -1 and -2 for the
-/// ends (KIP-79), and a read-committed client is told the end of what is committed.
-fn offsets(
+/// The first offset of each partition that is not older than the time which `times` has in the
+/// place of an offset, in milliseconds since 1970. Partitions without one are left out.
+pub(super) fn offsets(
     consumer: &Consumer,
-    list: &TopicPartitionList,
-    end: Offset,
+    times: TopicPartitionList,
 ) -> Result<Offsets, KafkaError> {
-    if list.count() == 0 {
+    if times.count() == 0 {
         return Ok(HashMap::new());
     }
-    let mut times = list.clone();
-    times.set_all_offsets(end)?;
     let answer = consumer.offsets_for_times(times, TIMEOUT)?;
     let offsets = answer.elements().into_iter().filter_map(|element| {
         let key = (element.topic().to_string(), element.partition());

@@ -7,7 +7,7 @@ use route::TopicFilter;
 use super::filters::Filters;
 use super::{Action, Answer, FilterLimits, Subscribe};
 use crate::close;
-use crate::hub::Options;
+use crate::hub::{Options, Positions};
 
 /// A reader of Server-Sent Events.
 pub(crate) struct Events {
@@ -31,6 +31,7 @@ impl Events {
         let subscriptions = session.filters.begin_with(filters, options);
         actions.push(Action::Subscribe(Subscribe {
             subscriptions,
+            resume: Positions::default(),
             answer: Answer::None,
         }));
         session

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use route::{FilterError, TopicFilter};
 use thiserror::Error;
 
-use crate::hub::Options;
+use crate::hub::{Options, PositionError};
 
 /// What a client may be subscribed to.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,9 @@ pub(crate) enum FilterRefusal {
     Shared,
     #[error("the server cannot serve so many topics")]
     Unserved,
+    /// What came with it as a position is none.
+    #[error("{0}")]
+    Position(#[from] PositionError),
 }
 
 impl FilterRefusal {
@@ -40,6 +43,7 @@ impl FilterRefusal {
             Self::TooMany(_) => "too_many",
             Self::Shared => "shared",
             Self::Unserved => "unserved",
+            Self::Position(_) => "position",
         }
     }
 }
@@ -72,6 +76,10 @@ impl Filters {
 
     pub(super) fn limits(&self) -> FilterLimits {
         self.limits
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TopicFilter> {
+        self.filters.iter()
     }
 
     pub(super) fn len(&self) -> usize {

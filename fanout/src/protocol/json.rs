@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `{"subscribe":["games/+"]}` | `{"subscribed":["games/+"]}`, then the last values |
 //! | `{"unsubscribe":["games/+"]}` | `{"unsubscribed":["games/+"]}` |
-//! | `{"subscribe":["games/+"],"resume":{}}` | the same, and from now on messages with positions |
+//! | `{"subscribe":["games/+"],"resume":{…}}` | the same, from the positions on that it names; all messages carry positions from now on |
 //! | `{"subscribe":["games/+"],"maxRate":5}` | the same, and of conflated topics so many messages per second |
 //! | anything else | `{"error":{"code":…,"message":…}}`, with the `"filter"` or `"position"` to blame |
 //!
@@ -80,6 +80,7 @@ impl Failure {
             FilterRefusal::TooMany(_) => "TooManyFilters",
             FilterRefusal::TooDeep(_) => "FilterTooDeep",
             FilterRefusal::Unserved => "QuotaExceeded",
+            FilterRefusal::Position(_) => "InvalidPosition",
             FilterRefusal::Invalid(_) | FilterRefusal::Shared => "InvalidFilter",
         };
         Self {
@@ -117,6 +118,7 @@ impl Json {
         if !subscriptions.is_empty() {
             actions.push(Action::Subscribe(Subscribe {
                 subscriptions,
+                resume: Positions::default(),
                 answer: Answer::None,
             }));
         }
@@ -154,8 +156,9 @@ impl Json {
                 let resume = resume.map(positions).transpose()?;
                 let max_rate = max_rate.map(MaxRate::try_from).transpose();
                 let max_rate = max_rate.map_err(|error| Failure::new("InvalidRate", error))?;
-                self.subscribe(texts, max_rate, actions)?;
-                self.positions |= resume.is_some();
+                let positions = resume.is_some();
+                self.subscribe(texts, resume.unwrap_or_default(), max_rate, actions)?;
+                self.positions |= positions;
                 Ok(())
             }
             Command {
@@ -179,6 +182,7 @@ impl Json {
     fn subscribe(
         &mut self,
         texts: Vec<String>,
+        resume: Positions,
         max_rate: Option<MaxRate>,
         actions: &mut Vec<Action>,
     ) -> Result<(), Failure> {
@@ -201,6 +205,7 @@ impl Json {
         let subscriptions = filters.into_iter().map(|filter| (filter, OPTIONS));
         actions.push(Action::Subscribe(Subscribe {
             subscriptions: subscriptions.collect(),
+            resume,
             answer: Answer::Json(Subscribed { texts, added }),
         }));
         Ok(())

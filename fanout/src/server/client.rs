@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::close::{self, Close};
-use crate::hub::{Delivery, Message, Wire};
+use crate::hub::{Delivery, Message, Output, Wire};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, MaxRate};
 use crate::wire::Opcode;
@@ -143,6 +143,13 @@ impl Client {
             return true;
         }
         message.write(wire, delivery, &mut self.outbox)
+    }
+
+    /// Queues what is said of positions beside messages.
+    pub(super) fn tell(&mut self, output: &Output<'_>) {
+        if let Some(wire) = self.wire {
+            output.write(wire, &mut self.outbox);
+        }
     }
 
     /// Queues whole frames.

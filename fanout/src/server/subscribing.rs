@@ -7,7 +7,7 @@ use route::TopicFilter;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use crate::hub::{Census, Matches};
+use crate::hub::{Census, Matches, Resume};
 use crate::protocol::{Action, Subscribe};
 use crate::websocket::Incoming;
 
@@ -125,7 +125,8 @@ impl Connection {
     }
 
     /// Answers a request and makes its subscriptions.
-    fn complete(&mut self, pending: Pending) {
+    fn complete(&mut self, mut pending: Pending) {
+        let positions = std::mem::take(&mut pending.request.resume);
         let mut actions = Vec::new();
         let mut refused = pending.refused;
         {
@@ -150,7 +151,13 @@ impl Connection {
         } else {
             self.counts.extend(pending.counts);
         }
-        state.hub.subscribe(self.id, made);
+        let filters = match positions.is_empty() {
+            true => Vec::new(),
+            false => self.session.to_filters(),
+        };
+        let resume = Resume { positions, filters };
+        state.hub.resume(self.id, made, resume);
+        state.relay();
     }
 
     /// True when it is known how much the wildcards match, and that of each that is too much is

@@ -25,8 +25,11 @@ use super::drain::Drain;
 use super::holders::Holders;
 use super::{Accepted, Ending, Settings, connection, open};
 use crate::close::{self, Close};
-use crate::hub::{Batch, ClientId, Delivery, Demand, Event, Hub, Interest, Message, Wire};
-use crate::metrics::{Metrics, Protocol};
+use crate::hub::{
+    Batch, Capacity, ClientId, Delivery, Demand, Event, Hub, Interest, Message, Output, Places,
+    Want, Wire,
+};
+use crate::metrics::{Metrics, Protocol, Reason};
 
 /// How many bytes of values are queued for a client before its socket is asked to take them. Few,
 /// because what is queued grows old; enough for one system call to be worth it.
@@ -37,7 +40,21 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) interest: mpsc::UnboundedSender<Interest>,
+    pub(super) wants: mpsc::UnboundedSender<Want>,
     pub(super) ending: Ending,
+}
+
+impl Context {
+    fn capacity(&self) -> Capacity {
+        let limits = &self.settings.resume;
+        Capacity {
+            ring_bytes: limits.ring_bytes,
+            places: Places {
+                limit: limits.catch_ups,
+                taken: self.metrics.catching_up.clone(),
+            },
+        }
+    }
 }
 
 /// A worker's state, shared by its tasks.
@@ -91,9 +108,11 @@ pub(super) async fn run(
     mut batches: mpsc::Receiver<Batch>,
 ) {
     let ending = context.ending.clone();
+    let (answer, mut answers) = mpsc::unbounded_channel();
+    let hub = Hub::new(context.capacity(), answer);
     let state = Rc::new(RefCell::new(State {
         context,
-        hub: Hub::default(),
+        hub,
         clients: Slab::new(),
         holders: Holders::default(),
         dirty: Vec::new(),
@@ -138,8 +157,14 @@ pub(super) async fn run(
                     while let Ok(batch) = batches.try_recv() {
                         state.apply(&batch);
                     }
+                    state.relay();
                     state.flush_dirty();
                     rested = rest(begun, Instant::now());
+                }
+                Some(answer) = answers.recv() => {
+                    let mut state = state.borrow_mut();
+                    state.hub.answer(answer);
+                    state.relay();
                 }
                 Some(socket) = sockets.recv() => {
                     tokio::task::spawn_local(open::serve(state.clone(), socket));
@@ -240,28 +265,41 @@ impl State {
             }
         }
         let tally = &mut self.tally;
-        let more = if walking {
-            let more = self.hub.walk(id, |message, delivery| {
-                tally.deliver(client, message, delivery);
-                client.waiting() < PORTION
-            });
-            more || lagging
-        } else {
+        let metrics = &self.context.metrics;
+        let mut more = self.hub.walk(id, |output| {
+            tally.say(client, &output, metrics);
+            client.waiting() < PORTION
+        });
+        if !more && lagging {
             // A rate that forbids more wakes the client when its time has come.
             let mut turn = client.has_turn();
-            let more = turn
-                && self.hub.catch_up(id, |message, delivery| {
-                    tally.deliver(client, message, delivery);
+            more = turn
+                && self.hub.catch_up(id, |output| {
+                    tally.say(client, &output, metrics);
                     client.take_turn();
                     turn = client.has_turn();
                     turn && client.waiting() < PORTION
                 });
-            more && turn
-        };
+            more &= turn;
+        }
         self.tally.sent_bytes += client.flush();
         if more && !client.is_blocked() {
             // The other clients have their turn, then this one goes on.
             client.wake();
+        }
+        self.relay();
+    }
+
+    /// Passes on what resuming clients want, and wakes those that can go on.
+    pub(super) fn relay(&mut self) {
+        for want in self.hub.take_wants() {
+            // Without a reader the process is about to end.
+            let _ = self.context.wants.send(want);
+        }
+        for id in self.hub.take_woken() {
+            if let Some(client) = self.clients.get(id as usize) {
+                client.wake();
+            }
         }
     }
 
@@ -339,6 +377,19 @@ impl State {
 }
 
 impl Tally {
+    /// Puts into the client's outbox what the hub has for it.
+    fn say(&mut self, client: &mut Client, output: &Output<'_>, metrics: &Metrics) {
+        match output {
+            Output::Message(message, delivery) => self.deliver(client, message, *delivery),
+            Output::Gap { gap, .. } => {
+                let reason = gap.name();
+                metrics.gaps.get_or_create(&Reason { reason }).inc();
+                client.tell(output);
+            }
+            Output::Ends(_) => client.tell(output),
+        }
+    }
+
     /// Puts a message into the client's outbox.
     fn deliver(&mut self, client: &mut Client, message: &Message, delivery: Delivery<'_>) {
         let count = match client.wire() {

@@ -7,7 +7,7 @@ use route::Route;
 
 use super::values::Values;
 use super::{Effect, Load};
-use crate::hub::Event;
+use crate::hub::{Event, Message};
 use crate::record::{Reader, Repeats};
 
 /// The first failure is followed by another attempt after this time, each further one by the
@@ -116,11 +116,18 @@ impl Served {
         }
     }
 
-    /// What a route shows that holds no record.
-    pub(super) fn initial(&self) -> Event {
+    /// What a route shows that holds no record in these partitions.
+    pub(super) fn initial(&self, partitions: &[Partition]) -> Event {
+        let initial = self.reader.initial(ends(partitions).first().copied());
+        self.begin(partitions, initial.into_iter().collect())
+    }
+
+    /// Tells of the last values, and where the stream goes on.
+    pub(super) fn begin(&self, partitions: &[Partition], messages: Vec<Arc<Message>>) -> Event {
         Event::Loaded {
-            route: self.reader.id(),
-            messages: self.reader.initial().into_iter().collect(),
+            origin: self.reader.origin().clone(),
+            partitions: ends(partitions),
+            messages,
         }
     }
 
@@ -142,6 +149,11 @@ impl Served {
             effects.push(Effect::Emit(Event::Dropped { route }));
         }
     }
+}
+
+fn ends(partitions: &[Partition]) -> Vec<(i32, i64)> {
+    let ends = partitions.iter().map(|p| (p.number, p.next));
+    ends.collect()
 }
 
 /// True when what has been read of one route holds for the other.

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fanout::hub::{Event, Interest, Message, Origin, RouteId};
+use fanout::hub::{Event, Interest, Message, Origin, RouteId, Want};
 use fanout::metrics::Metrics;
 use fanout::server::{
-    AddressHeader, Ending, EventStreams, Feed, Limits, Proxies, Server, Settings,
+    AddressHeader, Ending, EventStreams, Feed, Limits, Proxies, ResumeLimits, Server, Settings,
 };
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
@@ -36,6 +36,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) interest: mpsc::UnboundedReceiver<Interest>,
+    /// What resuming clients lack.
+    pub(crate) wants: mpsc::UnboundedReceiver<Want>,
     pub(crate) metrics: Metrics,
     pub(crate) ending: Ending,
     pub(crate) ended: JoinHandle<()>,
@@ -81,6 +83,10 @@ pub(crate) fn settings() -> Settings {
         },
         compression: false,
         drain_period: Duration::ZERO,
+        resume: ResumeLimits {
+            ring_bytes: 64 * 1024,
+            catch_ups: 2,
+        },
     }
 }
 
@@ -131,11 +137,13 @@ impl Harness {
             now: CancellationToken::new(),
         };
         let (tell, interest) = mpsc::unbounded_channel();
-        let (server, feeds) = Server::start(&settings, &metrics, &tell, &ending).unwrap();
+        let (want, wants) = mpsc::unbounded_channel();
+        let (server, feeds) = Server::start(&settings, &metrics, &tell, &want, &ending).unwrap();
         let ended = tokio::spawn(server.run(listener));
         Self {
             address,
             interest,
+            wants,
             metrics,
             _end: ending.now.clone().drop_guard(),
             ending,
@@ -144,6 +152,16 @@ impl Harness {
             origin: origin(1, feed()),
             conflated: origin(2, feed().with_conflation(Duration::from_millis(1)).unwrap()),
             offset: AtomicI64::new(0),
+        }
+    }
+
+    /// The event that the route of these messages begins to be consumed, at the next offset.
+    pub(crate) fn loaded(&self, messages: Vec<Arc<Message>>) -> Event {
+        let origin = messages.first().map_or(&self.origin, |m| m.origin());
+        Event::Loaded {
+            origin: origin.clone(),
+            partitions: vec![(0, self.offset.load(Ordering::Relaxed))],
+            messages,
         }
     }
 

@@ -12,7 +12,7 @@ use route::{FilterError, TopicFilter};
 
 use super::{Client, Version, check_text, check_user_properties, reason};
 use crate::close::{self, Close};
-use crate::hub::Options;
+use crate::hub::{Options, PositionError, Positions};
 use crate::protocol::filters::Filters;
 use crate::protocol::{Action, Answer, FilterRefusal, Subscribe};
 
@@ -21,7 +21,11 @@ pub(super) struct Request {
     packet_id: u16,
     identifier: Option<NonZeroU32>,
     entries: Vec<SubEntry>,
+    resume: Result<Positions, PositionError>,
 }
+
+/// The user property by which a client hands back a position.
+const POSITION: &str = "position";
 
 pub(super) fn read_v3(packet: &RawPacket) -> Result<Request, Close> {
     let subscribe = packet.parse_exact(v3_1_1::Subscribe::parse);
@@ -36,6 +40,7 @@ pub(super) fn read_v3(packet: &RawPacket) -> Result<Request, Close> {
         packet_id: check_packet_id(subscribe.packet_id())?,
         identifier: None,
         entries,
+        resume: Ok(Positions::default()),
     })
 }
 
@@ -44,7 +49,16 @@ pub(super) fn read_v5(packet: &RawPacket) -> Result<Request, Close> {
     let subscribe = subscribe.map_err(reason)?;
     check_user_properties(subscribe.props())?;
     let mut identifier = None;
+    let mut resume = Ok(Positions::default());
     for property in subscribe.props() {
+        if let Property::UserProperty(pair) = property
+            && pair.key() == POSITION
+        {
+            resume = resume.and_then(|mut positions| {
+                positions.add_text(pair.val())?;
+                Ok(positions)
+            });
+        }
         if let Property::SubscriptionIdentifier(value) = property {
             // Neither zero nor twice (section 3.8.2.1.2).
             let value = NonZeroU32::new(value.val()).ok_or(close::MQTT_PROTOCOL)?;
@@ -63,6 +77,7 @@ pub(super) fn read_v5(packet: &RawPacket) -> Result<Request, Close> {
         packet_id: check_packet_id(subscribe.packet_id())?,
         identifier,
         entries,
+        resume,
     })
 }
 
@@ -96,7 +111,11 @@ pub(super) fn subscribe(
     let mut subscriptions = Vec::new();
     for (at, entry) in request.entries.iter().enumerate() {
         suback.codes.push(SubackReasonCode::GrantedQos0);
-        match grant(entry.topic_filter(), filters) {
+        let granted = match &request.resume {
+            Ok(_) => grant(entry.topic_filter(), filters),
+            Err(error) => Err(error.clone().into()),
+        };
+        match granted {
             Ok((filter, fresh)) => {
                 let handling = entry.sub_opts().rh();
                 let options = Options {
@@ -115,6 +134,7 @@ pub(super) fn subscribe(
     }
     actions.push(Action::Subscribe(Subscribe {
         subscriptions,
+        resume: request.resume.unwrap_or_default(),
         answer: Answer::Mqtt(suback),
     }));
     Ok(())
@@ -165,6 +185,7 @@ fn code(refusal: &FilterRefusal) -> SubackReasonCode {
         | FilterRefusal::TooDeep(_)
         | FilterRefusal::TooMany(_) => SubackReasonCode::QuotaExceeded,
         FilterRefusal::Invalid(_) => SubackReasonCode::TopicFilterInvalid,
+        FilterRefusal::Position(_) => SubackReasonCode::ImplementationSpecificError,
     }
 }
 

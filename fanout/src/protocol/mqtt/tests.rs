@@ -7,6 +7,7 @@ mod subscribe;
 use mqtt_protocol_core::mqtt::packet::{SubEntry, SubOpts, SubscriptionIdentifier};
 
 use super::*;
+use crate::hub::Positions;
 
 const LIMITS: MqttLimits = MqttLimits {
     filters: FilterLimits {
@@ -37,6 +38,7 @@ fn feed_refusing(session: &mut Mqtt, bytes: &[u8], refused: &[&str]) -> Vec<Acti
         all.append(&mut actions);
         all.push(Action::Subscribe(Subscribe {
             subscriptions,
+            resume: Positions::default(),
             answer,
         }));
         session.proceed(&mut actions);
