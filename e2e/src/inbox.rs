@@ -19,6 +19,9 @@ pub struct Message {
     pub retain: bool,
     /// The record's JSON.
     pub payload: Value,
+    /// What came beside it: the other fields of a JSON client's message, or the user properties
+    /// of an MQTT client's.
+    pub beside: Value,
     /// When it arrived.
     pub at: Instant,
 }
@@ -56,11 +59,12 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn message(&self, topic: &str, retain: bool, payload: Value) {
+    pub(crate) fn message(&self, topic: &str, retain: bool, payload: Value, beside: Value) {
         let message = Message {
             topic: topic.into(),
             retain,
             payload,
+            beside,
             at: Instant::now(),
         };
         self.lock().messages.push(message);

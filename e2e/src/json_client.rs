@@ -49,6 +49,30 @@ impl JsonClient {
         Ok(())
     }
 
+    /// Subscribes with positions, asks for more of them, and awaits the acknowledgement.
+    pub async fn resume(&mut self, filters: &[&str], positions: &Value) -> Result<()> {
+        let command = json!({ "subscribe": filters, "resume": positions });
+        self.send(&command.to_string()).await?;
+        self.inbox
+            .find_event("the acknowledgement", |event| {
+                event.get("subscribed") == Some(&json!(filters))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The newest position of each partition that the server has told.
+    pub fn positions(&self) -> Value {
+        let mut positions = json!({});
+        for message in self.inbox.messages() {
+            let told = message.beside["position"].as_object().cloned();
+            for (partition, offset) in told.into_iter().flatten() {
+                positions[partition] = offset;
+            }
+        }
+        positions
+    }
+
     /// Sends a text frame.
     pub async fn send(&mut self, text: &str) -> Result<()> {
         Ok(self.sink.send(Frame::text(text)).await?)
@@ -77,7 +101,8 @@ async fn read(mut stream: SplitStream<Socket>, inbox: Inbox) {
                     Some(topic) => {
                         let topic = topic.to_owned();
                         let retain = frame.get("retain") == Some(&Value::Bool(true));
-                        inbox.message(&topic, retain, frame["payload"].take());
+                        let payload = frame["payload"].take();
+                        inbox.message(&topic, retain, payload, frame);
                     }
                     None => inbox.event(frame),
                 },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -59,6 +59,25 @@ impl Kafka {
     pub async fn produce(&self, topic: &str, key: &str, value: &[u8]) -> Result<()> {
         self.send(topic, FutureRecord::to(topic).key(key).payload(value))
             .await
+    }
+
+    /// Appends a record that was written at `time`, in milliseconds since 1970.
+    pub async fn produce_at(&self, topic: &str, key: &str, value: &[u8], time: i64) -> Result<()> {
+        let record = FutureRecord::to(topic).key(key).payload(value);
+        self.send(topic, record.timestamp(time)).await
+    }
+
+    /// Makes a topic with one partition.
+    pub async fn create_topic(&self, topic: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        let new = settings
+            .iter()
+            .fold(new, |new, (name, value)| new.set(name, value));
+        for result in admin.create_topics(&[new], &AdminOptions::new()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        }
+        Ok(())
     }
 
     /// Appends a record without value, which removes `key` from a compacted topic.

@@ -22,7 +22,19 @@ impl MqttJs {
         let version = version.to_string();
         let mut arguments = vec![url, version.as_str()];
         arguments.extend(filters);
-        let mut process = node::start("subscribe.mjs", &arguments)?;
+        Self::start(&arguments).await
+    }
+
+    /// The same with MQTT 5.0 for a client that wants positions, and has these already.
+    pub async fn resume(url: &str, filters: &[&str], positions: &[&str]) -> Result<Self> {
+        let positions = format!("positions={}", positions.join(","));
+        let mut arguments = vec![url, "5", &positions];
+        arguments.extend(filters);
+        Self::start(&arguments).await
+    }
+
+    async fn start(arguments: &[&str]) -> Result<Self> {
+        let mut process = node::start("subscribe.mjs", arguments)?;
         let output = process.stdout.take().context("standard output is piped")?;
         let inbox = Inbox::default();
         let filled = inbox.clone();
@@ -32,7 +44,8 @@ impl MqttJs {
                 match serde_json::from_str::<Value>(&line) {
                     Ok(mut event) if event["event"] == "message" => {
                         let topic = event["topic"].as_str().unwrap_or_default().to_owned();
-                        filled.message(&topic, event["retain"] == true, event["payload"].take());
+                        let (payload, beside) = (event["payload"].take(), event["user"].take());
+                        filled.message(&topic, event["retain"] == true, payload, beside);
                     }
                     Ok(event) => filled.event(event),
                     Err(error) => filled.end(format!("not JSON: {error}: {line}")),
