@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use flate2::{Decompress, FlushDecompress};
 use socket2::{Domain, Socket, Type};
 
 use super::frames::{self, BINARY, CLOSE, PING, PONG, TEXT};
@@ -13,6 +14,8 @@ use super::record::Stamp;
 pub enum Wire {
     /// `/ws`; the filters are in the request.
     Json,
+    /// `/ws`, compressed by permessage-deflate.
+    Deflate,
     /// `/mqtt`, MQTT 3.1.1.
     Mqtt,
 }
@@ -52,6 +55,8 @@ pub struct Client {
     seen: Vec<u32>,
     /// Bytes of frames so far.
     pub bytes: u64,
+    /// Of a client that is sent compressed messages, and where they are inflated.
+    inflater: Option<(Decompress, Vec<u8>)>,
 }
 
 impl Client {
@@ -71,14 +76,18 @@ impl Client {
         socket.connect(&server.into())?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
-        let (path, protocol) = match wire {
-            Wire::Json => {
+        let (path, header) = match wire {
+            Wire::Json | Wire::Deflate => {
                 let filters: Vec<_> = wanted
                     .filters
                     .iter()
                     .map(|f| f.replace('#', "%23"))
                     .collect();
-                (format!("/ws?topics={}", filters.join(",")), "")
+                let extension = match wire {
+                    Wire::Deflate => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+                    _ => "",
+                };
+                (format!("/ws?topics={}", filters.join(",")), extension)
             }
             Wire::Mqtt => ("/mqtt".into(), "Sec-WebSocket-Protocol: mqtt\r\n"),
         };
@@ -90,10 +99,12 @@ impl Client {
             seen: vec![0; wanted.games.1 as usize],
             wanted,
             bytes: 0,
+            inflater: (wire == Wire::Deflate)
+                .then(|| (Decompress::new(false), Vec::with_capacity(64 * 1024))),
         };
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{header}\r\n"
         );
         client.send(request.as_bytes())?;
         Ok(client)
@@ -137,6 +148,18 @@ impl Client {
             match frame.opcode {
                 CLOSE => return Ok(false),
                 PING => self.send(&frames::frame(PONG, frame.payload))?,
+                opcode @ (TEXT | BINARY) if frame.compressed => {
+                    let Some((mut inflater, mut message)) = self.inflater.take() else {
+                        return Ok(false);
+                    };
+                    // No context is taken over: each message stands for itself.
+                    inflater.reset(false);
+                    message.clear();
+                    let flush = FlushDecompress::Sync;
+                    inflater.decompress_vec(frame.payload, &mut message, flush)?;
+                    self.message(opcode, &message, tell);
+                    self.inflater = Some((inflater, message));
+                }
                 opcode @ (TEXT | BINARY) => self.message(opcode, frame.payload, tell),
                 _ => {}
             }

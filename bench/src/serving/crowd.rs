@@ -103,6 +103,8 @@ pub struct Tally {
     pub closed: usize,
     /// Messages of the stream.
     pub live: u64,
+    /// Bytes of all frames.
+    pub bytes: u64,
     /// Records that a client ought to have got before the one it got.
     pub missing: u64,
     pub repeats: u64,
@@ -262,9 +264,11 @@ impl Crowd {
             let (tally, behind) = (&mut self.tally, &mut member.behind);
             let clock = &self.clock;
             let mut caught_up = false;
+            let bytes = member.client.bytes;
             let alive = member.client.read(&mut self.buffer, &mut |came| {
                 caught_up |= tally.take(came, clock, *behind);
             });
+            tally.bytes += member.client.bytes - bytes;
             if caught_up && let Some((_, before)) = behind.take() {
                 tally.stale.push(member.client.bytes - before);
             }

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     pub opcode: u8,
+    /// Its payload is compressed (RFC 7692 section 6).
+    pub compressed: bool,
     pub payload: &'a [u8],
 }
 
@@ -23,8 +25,13 @@ pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Frame<'a>> {
     let end = header + usize::try_from(length).ok()?;
     let payload = bytes.get(header..end)?;
     let opcode = bytes[0] & 0x0F;
+    let compressed = bytes[0] & 0x40 != 0;
     *bytes = &bytes[end..];
-    Some(Frame { opcode, payload })
+    Some(Frame {
+        opcode,
+        compressed,
+        payload,
+    })
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
@@ -68,6 +75,7 @@ mod tests {
         let mut rest = bytes.as_slice();
         let text = Frame {
             opcode: TEXT,
+            compressed: false,
             payload: b"hi",
         };
         assert_eq!(take(&mut rest), Some(text));

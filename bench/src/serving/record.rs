@@ -49,7 +49,14 @@ impl Stamp {
             let _ = write!(buffer, "{value}");
         }
         buffer.extend_from_slice(br#","pad":""#);
-        buffer.resize((bytes - 2).max(buffer.len()), b'x');
+        // Digits as random as odds are, for those who compress them.
+        let mut random = u64::from(self.n) << 32 | u64::from(self.game);
+        while buffer.len() + 2 < bytes {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            buffer.push(b'0' + (random >> 33) as u8 % 10);
+        }
         buffer.extend_from_slice(br#""}"#);
     }
 

@@ -130,7 +130,7 @@ impl Ground {
 
         let begin = (Instant::now(), usage::cpu(pid)?, usage::cpu(broker)?);
         let from = self.clock.now();
-        let live = crowd.tally.live;
+        let (live, bytes) = (crowd.tally.live, crowd.tally.bytes);
         // What is produced from here on counts; where that ends is known later.
         crowd.tally.window = from..u64::MAX;
         crowd.run_for(load.time)?;
@@ -138,6 +138,7 @@ impl Ground {
         let cpu = (usage::cpu(pid)? - begin.1).as_secs_f64();
         let broker_cpu = (usage::cpu(broker)? - begin.2).as_secs_f64();
         let live = (crowd.tally.live - live) as f64;
+        let bytes = (crowd.tally.bytes - bytes) as f64;
         let resident = usage::resident(pid)? as f64;
 
         let Produced { numbers, records } = producer.stop()?;
@@ -169,6 +170,7 @@ impl Ground {
             ("p50 ms", latencies.at(0.5)),
             ("p99 ms", latencies.at(0.99)),
             ("deliveries/s", live / seconds),
+            ("bytes/delivery", bytes / live),
             ("RSS MiB", resident / f64::from(1 << 20)),
             ("closed", tally.closed as f64),
         ];

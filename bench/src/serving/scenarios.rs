@@ -82,6 +82,11 @@ pub const SCENARIOS: &[Scenario] = &[
         repeat: conflated,
     },
     Scenario {
+        name: "deflate",
+        question: "200 clients of one topic, 2 KB at 100/s, plain and compressed",
+        repeat: deflate,
+    },
+    Scenario {
         name: "snapshot",
         question: "the first subscription of a topic nobody asked for: time to its last value",
         repeat: snapshot,
@@ -310,6 +315,18 @@ fn conflated(ground: &mut Ground, settings: &Settings, report: &mut Report) -> R
         load.groups = vec![group(clients, Interest::All(games))];
         let row = format!("{games} topics, {clients} clients");
         report.add(&row, ground.run(&fanout(), &load)?);
+    }
+    Ok(())
+}
+
+fn deflate(ground: &mut Ground, settings: &Settings, report: &mut Report) -> Result<()> {
+    let compressing = Contender::fanout("compressing", &["--compression"]);
+    let plain = (fanout(), Wire::Json);
+    for (contender, wire) in [plain, (compressing, Wire::Deflate)] {
+        let mut load = load(settings, 1, 200, 100.0);
+        load.bytes = 2000;
+        load.groups[0].wire = wire;
+        report.add(&contender.name, ground.run(&contender, &load)?);
     }
     Ok(())
 }
