@@ -139,13 +139,14 @@ impl Connection {
         connection
     }
 
-    pub(super) async fn run(mut self, rest: Vec<u8>) {
+    pub(super) async fn run(mut self: Box<Self>, rest: Vec<u8>) {
         let mut ended = self.take_in(&rest);
         drop(rest);
         while ended.is_none() {
             ended = self.turn().await;
         }
-        self.say_goodbye(ended).await;
+        // Boxed, so that connections that last need not have room for it.
+        Box::pin(self.say_goodbye(ended)).await;
     }
 
     /// Waits for something to happen, and deals with it.

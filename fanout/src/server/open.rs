@@ -54,7 +54,9 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
                 at: accepted.at,
                 place,
             };
-            Connection::new(state, entry, opening).run(rest).await;
+            // Boxed, for a future keeps two places for what it is given.
+            let connection = Box::new(Connection::new(state, entry, opening));
+            connection.run(rest).await;
         }
         // Boxed, so that connections that are served need not have room for it.
         Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
