@@ -142,7 +142,10 @@ pub(super) async fn run(
                 biased;
                 () = ending.now.cancelled() => break,
                 () = ending.drain.cancelled(), if drain.is_none() => {
-                    drain = Some(state.borrow().drain());
+                    let mut state = state.borrow_mut();
+                    // What has arrived by now comes before any goodbye.
+                    state.take_in(None, &mut batches);
+                    drain = Some(state.drain());
                 }
                 () = tell => {
                     let due = drain.as_mut().map_or(&[][..], |drain| drain.due(Instant::now()));
@@ -151,14 +154,7 @@ pub(super) async fn run(
                 }
                 Some(batch) = rested_batch => {
                     let begun = Instant::now();
-                    let mut state = state.borrow_mut();
-                    state.apply(&batch);
-                    // What has arrived in the meantime shares the writes.
-                    while let Ok(batch) = batches.try_recv() {
-                        state.apply(&batch);
-                    }
-                    state.relay();
-                    state.flush_dirty();
+                    state.borrow_mut().take_in(Some(batch), &mut batches);
                     rested = rest(begun, Instant::now());
                 }
                 Some(answer) = answers.recv() => {
@@ -185,6 +181,17 @@ pub(super) async fn run(
 }
 
 impl State {
+    /// Takes in a batch and all that wait behind it, which share the writes.
+    fn take_in(&mut self, batch: Option<Batch>, batches: &mut mpsc::Receiver<Batch>) {
+        let mut next = batch.or_else(|| batches.try_recv().ok());
+        while let Some(batch) = next {
+            self.apply(&batch);
+            next = batches.try_recv().ok();
+        }
+        self.relay();
+        self.flush_dirty();
+    }
+
     /// Takes in a batch of events. What it makes clients' outboxes hold is not flushed yet.
     fn apply(&mut self, batch: &Batch) {
         let limit = self.context.settings.limits.outbox_bytes;
