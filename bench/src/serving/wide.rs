@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use fanout::hub::{Census, Event, Hub, Message, Options, Origin, RouteId};
+use fanout::hub::{Capacity, Census, Event, Hub, Message, Options, Origin, Places, RouteId};
 use route::{Records, Route, TopicFilter};
 
 use super::record::Stamp;
@@ -23,7 +23,13 @@ pub fn portions(topics: u32, filter: &str) -> Result<Vec<Duration>> {
     let route = Route::new("wide", "e", template, Records::Plain)?;
     let origin = Origin::new(RouteId(0), &"Feed/bench/wide".parse()?, Arc::new(route));
     let origin = Arc::new(origin);
-    let mut hub = Hub::default();
+    let capacity = Capacity {
+        ring_bytes: 0,
+        places: Places::default(),
+    };
+    // Nobody resumes here.
+    let (answers, _) = tokio::sync::mpsc::unbounded_channel();
+    let mut hub = Hub::new(capacity, answers);
     let mut body = Vec::new();
     for game in 0..topics {
         let stamp = Stamp { game, n: 1, at: 0 };
@@ -53,7 +59,7 @@ pub fn portions(topics: u32, filter: &str) -> Result<Vec<Duration>> {
     });
     let mut seen = 0;
     while time(&mut || {
-        hub.walk(CLIENT, |_, _| {
+        hub.walk(CLIENT, |_| {
             seen += 1;
             true
         })
