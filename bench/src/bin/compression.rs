@@ -25,6 +25,8 @@ const LIVE: Delivery<'static> = Delivery {
     retain: false,
     identifiers: &[],
     position: false,
+    gap: None,
+    ends: &[],
 };
 
 fn main() -> Result<()> {
