@@ -331,7 +331,7 @@ impl Hub {
             let retain = news != News::Live;
             let position = completes(message)
                 || demand == Demand::Every
-                    && !self.lags.contains(client)
+                    && !self.lags.owes_last_values(client)
                     && !is_walking_in(&self.walks, client, partition);
             let delivery = delivery(entries, retain, position, &mut self.identifiers);
             if deliver(client, message, delivery, demand) {

@@ -46,6 +46,12 @@ impl Lags {
         self.lagging > 0 && matches!(self.clients.get(client as usize), Some(Some(_)))
     }
 
+    /// True when `client` has yet to be told last values that are no news.
+    pub(super) fn owes_last_values(&self, client: ClientId) -> bool {
+        let lag = self.clients.get(client as usize).and_then(Option::as_ref);
+        self.lagging > 0 && lag.is_some_and(|lag| !lag.last_values.words.is_empty())
+    }
+
     /// From now on `client` lags behind the topic with this number.
     pub(super) fn mark(&mut self, client: ClientId, number: u32, news: News) {
         let client = client as usize;

@@ -332,9 +332,8 @@ impl Hub {
             let added = replay.add(fresh.clone(), from);
             return if added { Ok(()) } else { Err(Gap::TooMuch) };
         }
-        if from == live {
-            return Ok(());
-        }
+        // Also where nothing is missing: until the replay has found so, the last value that the
+        // client has is held back.
         let mut replay = Replay::new(origin.clone(), number, live);
         replay.add(fresh.clone(), from);
         // Snapshots that are under way are of a time that the replay has yet to come to.
