@@ -77,6 +77,11 @@ e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Conn
 	$(CARGO) test --locked -p devstack
 	$(CARGO) test --locked -p e2e -- $(TESTS)
 
+.PHONY: torture
+torture: build ## 100 rounds of kills and restarts under load, clients compared with Kafka
+	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) run -q --locked -p e2e --bin torture -- --rounds $(or $(ROUNDS),100)
+
 .PHONY: e2e-node
 e2e-node: e2e/node/node_modules/.package-lock.json
 

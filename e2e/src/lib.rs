@@ -8,6 +8,8 @@
 //!        each fills an Inbox, on which a test awaits what must come
 //! ```
 //!
+//! [`torture`] is a world of its own: Kafka and two fanouts, killed at random.
+//!
 //! Everything awaits conditions with a limit ([`patience`]); nothing sleeps for a guessed time.
 
 pub mod games;
@@ -20,6 +22,7 @@ mod node;
 mod page;
 pub mod patience;
 mod program;
+pub mod torture;
 mod world;
 
 pub use inbox::{Inbox, Message};

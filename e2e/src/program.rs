@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
-use crate::patience::until;
+use crate::patience::{LIMIT, until};
 
 /// A running program. It is killed when dropped.
 pub struct Program {
@@ -117,6 +120,32 @@ impl Program {
             child.kill().await?;
         }
         Ok(())
+    }
+
+    /// Asks the process to end, with SIGTERM, and waits until it has.
+    pub async fn terminate(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        if let Some(mut child) = self.child.take() {
+            let ended = timeout(LIMIT, child.wait()).await;
+            let status = ended.with_context(|| format!("{} does not end", self.name))??;
+            ensure!(status.success(), "{} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+
+    /// Stops the process where it is, until [`thaw`](Self::thaw).
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().context("the program is not started")?;
+        Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
     }
 
     /// The process id while it runs.

@@ -79,7 +79,7 @@ impl World {
         install_crds(&kubectl).await?;
         let databases = Databases::load(&endpoints.databases)?;
         let mysql = databases.get("default")?.pool()?;
-        let logs = logs()?;
+        let logs = logs("e2e")?;
         let bootstrap = endpoints.kafka.clone();
         let fanout = |which: Fanout, name: &str| -> Result<Program> {
             Ok(
@@ -210,8 +210,9 @@ pub fn artifacts() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn logs() -> Result<PathBuf> {
-    let folder = artifacts()?.join("logs");
+/// An empty folder for the logs of a run.
+pub(crate) fn logs(run: &str) -> Result<PathBuf> {
+    let folder = artifacts()?.join("logs").join(run);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
