@@ -1,6 +1,6 @@
 // Drives a page in Chromium by commands on standard input, one JSON object per line:
 // {"open": url}  {"text": selector, "unlike": text}  {"fill": selector, "with": text}
-// {"screenshot": path}. Answers {"result": …} or {"error": text}, one per line.
+// {"evaluate": expression}  {"screenshot": path}. Answers {"result": …} or {"error": text}, one per line.
 import readline from "node:readline";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,6 +44,10 @@ async function run(command) {
   if (command.fill) {
     await page.locator(command.fill).first().fill(command.with, { timeout: LIMIT });
     return null;
+  }
+  if (command.evaluate) {
+    const limit = new Promise((_, reject) => setTimeout(() => reject(new Error("no value in time")), LIMIT));
+    return await Promise.race([page.evaluate(command.evaluate), limit]);
   }
   if (command.screenshot) {
     await page.screenshot({ path: command.screenshot });

@@ -45,6 +45,11 @@ impl Page {
         Ok(())
     }
 
+    /// Runs `expression` in the page and returns its value, once it has one if it is a promise.
+    pub async fn evaluate(&mut self, expression: &str) -> Result<Value> {
+        self.call(json!({ "evaluate": expression })).await
+    }
+
     /// Keeps a picture of the page.
     pub async fn screenshot(&mut self, path: &Path) -> Result<()> {
         self.call(json!({ "screenshot": path })).await?;

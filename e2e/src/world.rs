@@ -43,6 +43,11 @@ impl Fanout {
         format!("ws://127.0.0.1:{}{path}", self.port())
     }
 
+    /// The address of `path` for plain HTTP.
+    pub fn http_url(self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port())
+    }
+
     /// The address of `path` on the admin port.
     pub fn admin_url(self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin())
@@ -87,13 +92,15 @@ impl World {
                     .flag("--listen", format!("127.0.0.1:{}", which.port()))
                     .flag("--admin-listen", format!("127.0.0.1:{}", which.admin()))
                     .flag("--kafka-bootstrap-servers", &bootstrap)
-                    .flag("--allow-origin", format!("http://127.0.0.1:{API}")),
+                    .flag("--allow-origin", format!("http://127.0.0.1:{API}"))
+                    // For pages that are not the board.
+                    .flag("--allow-origin", Fanout::Two.http_url("")),
             )
         };
         let mut world = Self {
             operator: operator(&logs, &stack)?,
             fanout: fanout(Fanout::One, "fanout-1")?,
-            second_fanout: fanout(Fanout::Two, "fanout-2")?,
+            second_fanout: fanout(Fanout::Two, "fanout-2")?.argument("--compression"),
             api: api(&logs, &stack)?,
             kafka: Kafka::new(&endpoints.kafka),
             mysql,

@@ -4,6 +4,7 @@
 //! or `cargo test -p e2e -- faults` for some of them. `make e2e` builds what they need first.
 
 mod bad_input;
+mod browser;
 mod deletion;
 mod drift;
 mod faults;
@@ -44,6 +45,8 @@ fn main() -> Result<ExitCode> {
         story::two_fanouts_serve_each_message_once,
         story::a_late_subscriber_gets_the_last_value_and_then_the_stream,
         page::a_browser_shows_odds_changes_and_new_games,
+        browser::an_event_source_gets_last_values_and_the_stream,
+        browser::a_websocket_is_compressed_both_ways,
         rows::every_row_of_twenty_games_arrives_once_and_in_order,
         records::every_column_type_has_its_json,
         records::deletes_and_truncate_are_silent_and_an_update_is_news,
