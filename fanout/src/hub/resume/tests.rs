@@ -1,10 +1,14 @@
+mod decisions;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::{Delivery, Event, Message, Step};
+use tokio::sync::mpsc;
+
+use super::super::{Delivery, Event, Message, Output, Step};
 use super::*;
 
 const CLIENT: ClientId = 1;
