@@ -55,8 +55,31 @@ pub(crate) struct Load {
     pub(crate) reader: Arc<Reader>,
     /// Not before this time has passed.
     pub(crate) delay: Duration,
-    /// The stream begins where the route began, see [`Route::start`], not where Kafka ends now.
-    pub(crate) from_start: bool,
+    pub(crate) seam: Seam,
+}
+
+/// Where last values end and the stream begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Seam {
+    /// Where Kafka ends now: nobody has seen anything of the route.
+    #[default]
+    End,
+    /// Where the route began, see [`Route::start`]: it appeared under the eyes of subscribers.
+    Start,
+    /// Where the stream was left, by partition, so that subscribers miss nothing. A partition that
+    /// was not there begins with its first record.
+    Left(HashMap<i32, i64>),
+}
+
+impl Seam {
+    /// The offset from which on records of `partition` are news, where it is not Kafka's end.
+    pub(crate) fn offset(&self, route: &Route, partition: i32) -> Option<i64> {
+        match self {
+            Self::End => None,
+            Self::Start => route.start(partition),
+            Self::Left(offsets) => Some(offsets.get(&partition).copied().unwrap_or(0)),
+        }
+    }
 }
 
 /// A route's last values, and where its stream begins.
@@ -187,7 +210,10 @@ impl Topics {
         self.keys.insert(key, id);
         let mut served = Served {
             wanted,
-            from_start: happens && wanted > 0,
+            seam: match happens && wanted > 0 {
+                true => Seam::Start,
+                false => Seam::End,
+            },
             reader: Arc::new(Reader::new(origin, self.limits.record_bytes)),
             unwanted_since: None,
             phase: Phase::Idle,
@@ -258,7 +284,7 @@ impl Topics {
                         served.wanted = served.wanted.saturating_sub(1);
                         if served.wanted == 0 {
                             served.unwanted_since = Some(now);
-                            served.from_start = false;
+                            served.seam = Seam::End;
                         }
                     });
                 }
@@ -299,7 +325,7 @@ impl Topics {
         self.consumed += count;
         served.failures = 0;
         served.shown = true;
-        served.from_start = false;
+        served.seam = Seam::End;
         let held = !loaded.messages.is_empty();
         let mut values = None;
         if !served.reader.has_one_topic() {
@@ -448,6 +474,8 @@ impl Topics {
                     topic = served.reader.route().topic(),
                     "the topic is not what it was, reading it anew"
                 );
+                let left = partitions.iter().map(|p| (p.number, p.next));
+                served.seam = Seam::Left(left.collect());
                 self.consumed -= served.partitions();
                 served.unassign(effects);
                 served.phase = Phase::Idle;

@@ -202,19 +202,28 @@ impl Loader {
         let mut reading = JoinSet::new();
         for mut range in ranges {
             let (loader, reader) = (self.clone(), load.reader.clone());
-            if load.from_start
-                && let Some(start) = reader.route().start(range.partition)
-                && range.high - start <= self.look_back
-            {
-                // What follows is the stream's.
-                range.high = start.clamp(range.low, range.high);
-            }
+            let seam = load.seam.offset(reader.route(), range.partition);
+            let seam = seam.filter(|seam| range.high - seam <= self.look_back);
+            let seam = seam.map(|seam| seam.clamp(range.low, range.high));
             let topic = reader.route().topic();
             let queue = self.consumer.split_partition_queue(topic, range.partition);
             let queue = queue.ok_or(KafkaError::NoMessageReceived)?;
             reading.spawn_local(async move {
                 let _slot = loader.slots.acquire().await;
-                let read = loader.read_last_values(&reader, range, &queue);
+                let read = async {
+                    // What follows the seam is the stream's, unless there is nothing: the end of a
+                    // partition may hold no record, and would be waited for again and again.
+                    if let Some(seam) = seam
+                        && !loader
+                            .read(&reader, range, seam, &queue)
+                            .await?
+                            .1
+                            .is_empty()
+                    {
+                        range.high = seam;
+                    }
+                    loader.read_last_values(&reader, range, &queue).await
+                };
                 let read = tokio::time::timeout(TIMEOUT, read).await;
                 read.unwrap_or(Err(LoadError::Timeout))
             });

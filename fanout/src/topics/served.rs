@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use route::Route;
 
 use super::values::Values;
-use super::{Effect, Load};
+use super::{Effect, Load, Seam};
 use crate::hub::{Event, Message};
 use crate::record::{Reader, Repeats};
 
@@ -29,8 +29,8 @@ pub(super) struct Served {
     pub(super) failures: u32,
     /// The workers hold last values of it.
     pub(super) shown: bool,
-    /// It appeared under the eyes of subscribers: they get all that it has had since.
-    pub(super) from_start: bool,
+    /// Where its stream is to begin.
+    pub(super) seam: Seam,
 }
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Served {
             effects.push(Effect::Load(Load {
                 reader: self.reader.clone(),
                 delay,
-                from_start: self.from_start,
+                seam: self.seam.clone(),
             }));
         }
     }

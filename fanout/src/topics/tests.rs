@@ -126,7 +126,11 @@ fn describe(effect: &Effect) -> String {
     match effect {
         Effect::Load(load) => {
             let id = load.reader.id().0;
-            let seam = if load.from_start { " from start" } else { "" };
+            let seam = match &load.seam {
+                Seam::End => String::new(),
+                Seam::Start => " from start".into(),
+                Seam::Left(offsets) => format!(" from {offsets:?}"),
+            };
             match load.delay.as_millis() {
                 0 => format!("load {id}{seam}"),
                 delay => format!("load {id} after {delay}{seam}"),
@@ -325,7 +329,7 @@ fn a_route_that_appears_is_read_from_its_start() {
     assert_eq!(case.serve(game("e1")), ["load 0 from start"]);
     case.does(|topics, _, effects| topics.failed(RouteId(0), effects));
     case.loaded(0, 5, &[]);
-    assert_eq!(case.audited(0, None)[1..], ["load 0 after 100"]);
+    assert_eq!(case.audited(0, None)[1..], ["load 0 after 100 from {0: 5}"]);
 }
 
 #[test]
@@ -386,7 +390,8 @@ fn an_audit_finds_what_has_changed_behind_the_consumers_back() {
         (1, Some((5, 100, 200))), // out of range
     ] {
         let effects = live().audited(partitions, range);
-        assert_eq!(effects, ["unassign [0]", "load 0 after 100"]);
+        // From where the stream was left: what is there still is news.
+        assert_eq!(effects, ["unassign [0]", "load 0 after 100 from {0: 5}"]);
     }
     // The consumer has gone on, and so has the topic, while the audit was under way.
     let mut case = live();
@@ -408,8 +413,14 @@ fn a_partition_that_does_not_move_is_read_anew() {
     }
     assert_eq!(
         case.audited(1, Some((5, 0, 6))),
-        ["unassign [0]", "load 0 after 100"]
+        ["unassign [0]", "load 0 after 100 from {0: 5}"]
     );
+    // Kafka is not there yet; then the stream goes on where it was.
+    let failed = case.does(|topics, _, effects| topics.failed(RouteId(0), effects));
+    assert_eq!(failed, ["load 0 after 200 from {0: 5}"]);
+    case.loaded(0, 5, &[]);
+    case.does(|topics, _, effects| topics.failed(RouteId(0), effects));
+    assert_eq!(case.audited(1, Some((5, 0, 6))), [""; 0]);
 }
 
 proptest! {
