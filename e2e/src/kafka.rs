@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -108,6 +108,16 @@ impl Kafka {
             Ok(topics.map(|topic| topic.name().to_owned()).collect())
         })
         .await?
+    }
+
+    /// Gives `topic` more partitions, `count` in all.
+    pub async fn grow_topic(&self, topic: &str, count: usize) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let more = [NewPartitions::new(topic, count)];
+        for result in admin.create_partitions(&more, &AdminOptions::new()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        }
+        Ok(())
     }
 
     /// Deletes `topic`, as somebody's hand might.

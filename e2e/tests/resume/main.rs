@@ -37,6 +37,7 @@ fn main() -> Result<ExitCode> {
         resumes_wait_for_kafka,
         compaction_holds_up_nobody,
         a_feed_resumes_in_all_its_topics,
+        a_topic_that_grows_loses_nothing_for_who_is_connected,
     ];
     let arguments = Arguments {
         // The tests share the servers, and one of them stops Kafka.

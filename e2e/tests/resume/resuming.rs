@@ -208,3 +208,38 @@ pub(crate) async fn a_feed_resumes_in_all_its_topics(world: &mut World) -> Resul
     }
     Ok(())
 }
+
+pub(crate) async fn a_topic_that_grows_loses_nothing_for_who_is_connected(
+    world: &mut World,
+) -> Result<()> {
+    world.kafka.create_topic("growing", &[]).await?;
+    let route = Route::new("growing", "e1", "grows/{id}".parse()?, Records::Plain)?;
+    world.serve("Feed/default/growing", &route).await?;
+    let client = world.json(Fanout::One, &["grows/+"], &json!({})).await?;
+    let write = async |rows: std::ops::RangeInclusive<i64>| -> Result<()> {
+        for row in rows {
+            let id = format!("k{}", row % 10);
+            let value = json!({"id": id, "row_id": row}).to_string();
+            world
+                .kafka
+                .produce("growing", &id, value.as_bytes())
+                .await?;
+        }
+        Ok(())
+    };
+    write(1..=10).await?;
+    client.inbox.row("grows/k0", 10).await?;
+    // Most of these are in partitions that no fanout knows of when they are written.
+    world.kafka.grow_topic("growing", 4).await?;
+    write(11..=60).await?;
+    for key in 0..10 {
+        let topic = format!("grows/k{key}");
+        let last = if key == 0 { 60 } else { 50 + key };
+        client.inbox.row(&topic, last).await?;
+        let mut rows = client.inbox.rows(&topic);
+        rows.sort_unstable();
+        let written: Vec<i64> = (1..=60).filter(|row| row % 10 == key).collect();
+        ensure!(rows == written, "{topic}: {rows:?}");
+    }
+    Ok(())
+}
