@@ -37,13 +37,13 @@ impl Case {
         case
     }
 
-    fn load(&mut self, next: i64) {
+    fn load(&mut self, next: i64) -> Vec<String> {
         let event = Event::Loaded {
             origin: self.origin.clone(),
             partitions: vec![(0, next)],
             messages: vec![message(&self.origin, (0, next - 1, "games/1"))],
         };
-        self.apply(&event);
+        self.apply(&event)
     }
 
     fn publish(&mut self, offset: i64) -> Vec<String> {
@@ -163,7 +163,9 @@ fn a_position_of_a_route_that_is_not_consumed_yet_waits_for_it() {
     case.apply(&Event::Dropped { route: RouteId(1) });
     let position = case.at(4);
     assert_eq!(case.resume(&position), [""; 0]);
-    case.load(5);
+    assert_eq!(case.load(5), [""; 0], "it has the last value");
+    assert_eq!(case.hub.take_woken(), [CLIENT]);
+    assert_eq!(case.walk(), [""; 0]);
     assert_eq!(case.publish(5), ["live 5"]);
 }
 
