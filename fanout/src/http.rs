@@ -24,11 +24,15 @@ pub use origin::{AllowOrigin, OriginError};
 pub(crate) use refusal::Answer;
 use refusal::Refusal;
 
+use crate::hub::Positions;
 use crate::protocol::FilterLimits;
 use crate::rate::MaxRate;
 
 /// Most bytes that a request line and its headers may have.
-pub(crate) const MAX_HEAD: usize = 8 * 1024;
+///
+/// An EventSource whose URL has a `since` of 4 KiB, in percent encoding, sends a Last-Event-ID of
+/// 4 KiB too.
+pub(crate) const MAX_HEAD: usize = 20 * 1024;
 
 /// Most headers that a request may have.
 const MAX_HEADERS: usize = 64;
@@ -40,8 +44,8 @@ pub(crate) enum Endpoint {
     Json(Vec<TopicFilter>),
     /// `/mqtt`
     Mqtt,
-    /// `/events`, subscribed to these filters.
-    Events(Vec<TopicFilter>),
+    /// `/events`, subscribed to these filters from these positions on.
+    Events(Vec<TopicFilter>, Positions),
 }
 
 /// A connection that may begin, and the response that begins it.

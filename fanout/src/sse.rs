@@ -3,12 +3,13 @@
 //!
 //! A message is a `message` event, so that `source.onmessage` is all a page needs. Its data is the
 //! object that `/ws` sends. Where a payload has line breaks so has the data, in lines of their own,
-//! which a browser joins again.
+//! which a browser joins again. Its id is how far the client has come: the same positions as on
+//! `/ws`.
 
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::close::Close;
 
@@ -18,13 +19,16 @@ const BEGIN: &[u8] = b"7\r\ndata: {\r\n";
 /// The same for a last value.
 const BEGIN_RETAIN: &[u8] = b"15\r\ndata: {\"retain\":true,\r\n";
 
+/// The blank line that ends an event.
+const END: &[u8] = b"1\r\n\n\r\n";
+
 /// A comment, which says that the stream is alive.
 const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
 
 /// The end of the response.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The event of a message, `{"topic":…,"payload":…}`. `topic` is JSON too.
+/// The event of a message up to its [`end`], `{"topic":…,"payload":…}`. `topic` is JSON too.
 pub(crate) fn event(topic: &str, payload: &[u8]) -> Bytes {
     let mut data = BytesMut::with_capacity(32 + topic.len() + payload.len());
     data.put_slice(b"\"topic\":");
@@ -36,7 +40,7 @@ pub(crate) fn event(topic: &str, payload: &[u8]) -> Bytes {
         }
         data.put_slice(line);
     }
-    data.put_slice(b"}\n\n");
+    data.put_slice(b"}\n");
     let mut event = BytesMut::with_capacity(BEGIN.len() + 12 + data.len());
     event.put_slice(BEGIN);
     put_chunk(&mut event, &data);
@@ -47,6 +51,20 @@ pub(crate) fn event(topic: &str, payload: &[u8]) -> Bytes {
 pub(crate) fn retained(event: &Bytes) -> (Bytes, Bytes) {
     let begin = Bytes::from_static(BEGIN_RETAIN);
     (begin, event.slice(BEGIN.len()..))
+}
+
+/// The end of an event, with the `id` that the browser hands back when it connects again, if there
+/// is one. Alone it is no event, but the browser remembers the id.
+pub(crate) fn end(id: &str) -> Bytes {
+    match id {
+        "" => Bytes::from_static(END),
+        id => chunk(&format!("id: {id}\n\n")),
+    }
+}
+
+/// An event that tells of a gap.
+pub(crate) fn gap(data: &Value) -> Bytes {
+    chunk(&format!("event: gap\ndata: {data}\n\n"))
 }
 
 /// How long a browser is to wait before it connects again.
@@ -128,16 +146,19 @@ mod tests {
     #[test]
     fn a_message_is_an_event_with_its_json() {
         let live = event(r#""a""#, b"1");
-        assert_eq!(text(&live), "data: {\"topic\":\"a\",\"payload\":1}\n\n");
+        let data = "data: {\"topic\":\"a\",\"payload\":1}\n\n";
+        assert_eq!(text(&[&live[..], &end("")].concat()), data);
         let (begin, rest) = retained(&live);
-        let last = "data: {\"retain\":true,\"topic\":\"a\",\"payload\":1}\n\n";
-        assert_eq!(text(&[begin, rest].concat()), last);
+        let last = "data: {\"retain\":true,\"topic\":\"a\",\"payload\":1}\nid: x:1\n\n";
+        assert_eq!(text(&[begin, rest, end("x:1")].concat()), last);
     }
 
     #[test]
     fn streams_begin_last_and_end() {
         assert_eq!(text(&retry(Duration::from_secs(2))), "retry: 2000\n\n");
         assert_eq!(text(&heartbeat()), ":\n\n");
+        let gap = gap(&json!({"gap": {}}));
+        assert_eq!(text(&gap), "event: gap\ndata: {\"gap\":{}}\n\n");
         let bytes = goodbye(crate::close::NORMAL, Some(Duration::from_millis(5)));
         let expected = "retry: 5\n\nevent: close\n\
              data: {\"code\":1000,\"name\":\"normal\",\"reason\":\"goodbye\"}\n\n";
@@ -150,7 +171,7 @@ mod tests {
         #[test]
         fn line_breaks_survive(payload in "[{}a\r\n ]{0,40}") {
             let event = text(&event("\"t\"", payload.as_bytes()));
-            let body = event.strip_suffix("\n\n").unwrap();
+            let body = event.strip_suffix("\n").unwrap();
             let lines = body.split('\n').map(|line| line.strip_prefix("data: ").unwrap());
             let data = lines.collect::<Vec<_>>().join("\n");
             let expected = payload.replace("\r\n", "\n").replace('\r', "\n");

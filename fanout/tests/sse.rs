@@ -143,3 +143,73 @@ async fn a_slow_reader_is_told_so() {
     assert!(last.data.contains("4001"), "{}", last.data);
     await_close(&harness, SLOW).await;
 }
+
+#[tokio::test]
+async fn ids_say_how_far_a_reader_has_come() {
+    let mut harness = Harness::start(settings()).await;
+    let messages = vec![harness.message("a/1", "0"), harness.message("b/1", "1")];
+    harness.send(vec![harness.loaded(messages)]).await;
+    let mut events = open(&mut harness, "?topic=%23", &["#"]).await;
+    // Only the whole snapshot is a point from which to go on.
+    for (payload, id) in [(0, None), (1, Some("Feed/default/1@e/0:1"))] {
+        let event = events.next().await.unwrap();
+        assert_eq!(data(&event)["payload"], payload);
+        assert_eq!(event.id.as_deref(), id);
+    }
+    harness.publish("a/1", "2").await;
+    assert_eq!(data(&events.next().await.unwrap())["payload"], 2);
+    assert_eq!(events.last_id, "Feed/default/1@e/0:2");
+    harness.publish("b/1", "3").await;
+    let event = events.next().await.unwrap();
+    assert_eq!(event.id.as_deref(), Some("Feed/default/1@e/0:3"));
+}
+
+#[tokio::test]
+async fn a_reader_that_cannot_go_on_is_told_so() {
+    let harness = Harness::start(settings()).await;
+    let messages = vec![harness.message("a/1", "0")];
+    harness.send(vec![harness.loaded(messages)]).await;
+    // The header counts: a browser that connects again has come further than its URL.
+    let header = "Last-Event-ID: Feed/default/1@other/0:7\r\n";
+    let target = "/events?topic=a/1&since=Feed/default/1@another/0:7";
+    for (header, epoch) in [
+        (header, "other"),
+        ("", "another"),
+        ("Last-Event-ID: ?\r\n", "another"),
+    ] {
+        let mut events = Events::get(harness.address, target, header).await;
+        assert!(events.next().await.unwrap().retry.is_some());
+        let gap = events.next().await.unwrap();
+        assert_eq!(gap.name, "gap");
+        let told: Value = serde_json::from_str(&gap.data).unwrap();
+        let partition = format!("Feed/default/1@{epoch}/0");
+        assert_eq!(told, json!({"gap": {partition: 7}, "reason": "OtherEpoch"}));
+        let last = data(&events.next().await.unwrap());
+        assert_eq!(last, json!({"retain": true, "topic": "a/1", "payload": 0}));
+    }
+    let wrong = Events::get(harness.address, "/events?since=what", "").await;
+    assert_eq!(wrong.status, 400, "{}", wrong.head);
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_where_it_was() {
+    let mut harness = Harness::start(settings()).await;
+    let messages = vec![harness.message("a/1", "0")];
+    harness.send(vec![harness.loaded(messages)]).await;
+    let mut events = open(&mut harness, "?topic=a/1", &["a/1"]).await;
+    harness.publish("a/1", "1").await;
+    while data(&events.next().await.unwrap())["payload"] != 1 {}
+    let id = events.last_id.clone();
+    drop(events);
+    harness.publish("a/1", "2").await;
+    harness.publish("a/1", "3").await;
+    let header = format!("Last-Event-ID: {id}\r\n");
+    let mut events = Events::get(harness.address, "/events?topic=a/1", &header).await;
+    assert!(events.next().await.unwrap().retry.is_some());
+    harness.publish("a/1", "4").await;
+    for payload in 2..5 {
+        let event = events.next().await.unwrap();
+        assert_eq!(data(&event), json!({"topic": "a/1", "payload": payload}));
+    }
+    assert_eq!(events.last_id, "Feed/default/1@e/0:4");
+}

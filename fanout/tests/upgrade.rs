@@ -48,7 +48,7 @@ async fn what_is_no_upgrade_is_told_why() {
         ),
         ("nonsense\r\n\r\n".into(), "400"),
         (
-            format!("GET /ws HTTP/1.1\r\nx: {}", "y".repeat(10_000)),
+            format!("GET /ws HTTP/1.1\r\nx: {}", "y".repeat(30_000)),
             "431",
         ),
     ] {

@@ -9,14 +9,26 @@ use super::{Endpoint, Opening, Rules, query};
 /// What is served here.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
+/// The id of the last event that a browser has had. One that is not this server's tells nothing.
+const LAST_EVENT_ID: &str = "last-event-id";
+
 pub(super) fn open(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Answer> {
     let cors = cors(request.headers(), rules.origins).map_err(|refusal| refusal.answer(""))?;
     let query = request.uri().query();
     let refuse = |refusal: Refusal| refusal.answer(&cors);
     let filters = || query::each_topic(query, rules.filters).map_err(refuse);
+    let positions = || {
+        // A browser that connects again has come further than its URL says.
+        let id = request.headers().get(LAST_EVENT_ID);
+        let id = id.and_then(|id| id.to_str().ok()?.parse().ok());
+        match id {
+            Some(positions) => Ok(positions),
+            None => query::since(request.uri().query()).map_err(|refusal| refusal.answer(&cors)),
+        }
+    };
     match *request.method() {
         Method::GET => Ok(Opening {
-            endpoint: Endpoint::Events(filters()?),
+            endpoint: Endpoint::Events(filters()?, positions()?),
             max_rate: query::max_rate(query).map_err(refuse)?,
             client: rules.client(request.headers()),
             response: head(&cors).into(),

@@ -15,7 +15,7 @@ impl Opening {
     /// An EventSource gives up for good at any status but 200, so it is given a stream that ends.
     pub(crate) fn refuse(mut self, close: Close, pause: Duration) -> Answer {
         let name = close.name;
-        if let Endpoint::Events(_) = self.endpoint {
+        if let Endpoint::Events(..) = self.endpoint {
             self.response.extend(sse::goodbye(close, Some(pause)));
             let response = self.response;
             return Answer { name, response };

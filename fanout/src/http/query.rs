@@ -3,6 +3,7 @@
 use route::TopicFilter;
 
 use super::refusal::Refusal;
+use crate::hub::Positions;
 use crate::protocol::{FilterLimits, FilterRefusal};
 use crate::rate::MaxRate;
 
@@ -36,6 +37,13 @@ pub(super) fn max_rate(query: Option<&str>) -> Result<Option<MaxRate>, Refusal> 
     let text = values(query, "maxRate").next();
     let rate = text.map(str::parse).transpose();
     rate.map_err(Refusal::Rate)
+}
+
+/// The positions of `since=`, if there are any.
+pub(super) fn since(query: Option<&str>) -> Result<Positions, Refusal> {
+    let text = values(query, "since").next().unwrap_or_default();
+    let text = decode_percent(text).ok_or(Refusal::Malformed)?;
+    text.parse().map_err(Refusal::Since)
 }
 
 /// The values of a parameter, in percent encoding.

@@ -4,6 +4,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use super::MAX_HEAD;
+use crate::hub::PositionError;
 use crate::protocol::FilterRefusal;
 use crate::rate::RateError;
 
@@ -53,6 +54,8 @@ pub(super) enum Refusal {
         filter: String,
         refusal: FilterRefusal,
     },
+    #[error("since: {0}")]
+    Since(PositionError),
     #[error(transparent)]
     Rate(RateError),
 }
@@ -69,6 +72,7 @@ impl Refusal {
             Self::Origin(_) => "origin",
             Self::Subprotocol => "subprotocol",
             Self::Filter { .. } => "filter",
+            Self::Since(_) => "since",
             Self::Rate(_) => "max_rate",
         }
     }

@@ -46,7 +46,7 @@ fn refused(answer: Result<Opening, Answer>) -> (&'static str, u16, String) {
 
 fn filters(target: &str) -> Vec<String> {
     match get(target, "").unwrap().endpoint {
-        Endpoint::Json(filters) | Endpoint::Events(filters) => {
+        Endpoint::Json(filters) | Endpoint::Events(filters, _) => {
             filters.iter().map(ToString::to_string).collect()
         }
         Endpoint::Mqtt => panic!("no filters"),

@@ -25,7 +25,7 @@ impl Message {
         }
         let (format, plain) = match wire {
             Wire::Json { positions } | Wire::Mqtt5 { positions, .. }
-                if positions && delivery.position =>
+                if positions && (delivery.position || !delivery.ends.is_empty()) =>
             {
                 return None;
             }

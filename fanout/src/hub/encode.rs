@@ -152,9 +152,9 @@ impl Message {
 impl Output<'_> {
     /// Puts into `outbox` what is said beside messages. MQTT has no place for it.
     pub fn write(&self, wire: Wire, outbox: &mut Outbox) {
-        let Wire::Json { positions: true } = wire else {
+        if !matches!(wire, Wire::Json { positions: true } | Wire::Sse) {
             return;
-        };
+        }
         let said = match self {
             Self::Message(..) | Self::Ends([]) => return,
             Self::Gap {
@@ -168,7 +168,10 @@ impl Output<'_> {
                 json!({"position": Map::from_iter(positions)})
             }
         };
-        outbox.push(wire::frame(Opcode::Text, &[said.to_string().as_bytes()]));
+        outbox.push(match wire {
+            Wire::Sse => sse::gap(&said),
+            _ => wire::frame(Opcode::Text, &[said.to_string().as_bytes()]),
+        });
     }
 }
 

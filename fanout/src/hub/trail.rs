@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::Mark;
 use super::message::Message;
 use super::origin::{Origin, PartitionName};
 use super::position::MAX_POSITIONS_BYTES;
@@ -50,6 +51,13 @@ impl Trail {
         }
         if let Some(step) = self.0.last_mut() {
             step.offset = offset;
+        }
+    }
+
+    /// The client has everything up to these marks.
+    pub fn reach_all(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            self.reach(&mark.origin, mark.partition, mark.offset);
         }
     }
 

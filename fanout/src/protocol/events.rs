@@ -15,9 +15,10 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// A stream of the filters of the request, which are few enough.
+    /// A stream of the filters of the request, which are few enough, from `since` on.
     pub(crate) fn open(
         filters: Vec<TopicFilter>,
+        since: Positions,
         limits: FilterLimits,
         actions: &mut Vec<Action>,
     ) -> Self {
@@ -31,7 +32,7 @@ impl Events {
         let subscriptions = session.filters.begin_with(filters, options);
         actions.push(Action::Subscribe(Subscribe {
             subscriptions,
-            resume: Positions::default(),
+            resume: since,
             answer: Answer::None,
         }));
         session

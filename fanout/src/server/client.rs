@@ -9,9 +9,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::close::{self, Close};
-use crate::hub::{Delivery, Message, Output, Wire};
+use crate::hub::{Delivery, Message, Output, Trail, Wire};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, MaxRate};
+use crate::sse;
 use crate::wire::Opcode;
 
 /// Chunks that one system call writes.
@@ -38,6 +39,8 @@ pub(super) struct Client {
     closing: Option<Close>,
     /// Where it wants no more than so many messages per second.
     bucket: Option<Box<Bucket>>,
+    /// How far it has come, where that is the server's to remember.
+    trail: Option<Box<Trail>>,
     /// Wakes the task that reads from this client.
     wake: Rc<Notify>,
 }
@@ -55,6 +58,7 @@ impl Client {
             moved: false,
             closing: None,
             bucket: None,
+            trail: None,
             wake,
         }
     }
@@ -142,13 +146,28 @@ impl Client {
             self.outbox.push(frame.clone());
             return true;
         }
-        message.write(wire, delivery, &mut self.outbox)
+        let written = message.write(wire, delivery, &mut self.outbox);
+        if wire == Wire::Sse {
+            let trail = self.trail.get_or_insert_default();
+            if delivery.position {
+                trail.pass(message);
+            }
+            trail.reach_all(delivery.ends);
+            self.outbox.append(sse::end(&trail.text()));
+        }
+        written
     }
 
     /// Queues what is said of positions beside messages.
     pub(super) fn tell(&mut self, output: &Output<'_>) {
-        if let Some(wire) = self.wire {
-            output.write(wire, &mut self.outbox);
+        match (self.wire, output) {
+            (Some(Wire::Sse), Output::Ends(marks)) => {
+                let trail = self.trail.get_or_insert_default();
+                trail.reach_all(marks);
+                self.outbox.push(sse::end(&trail.text()));
+            }
+            (Some(wire), _) => output.write(wire, &mut self.outbox),
+            (None, _) => {}
         }
     }
 

@@ -74,7 +74,7 @@ impl Connection {
             let settings = &state.context.settings;
             let (limits, events) = (settings.limits.clone(), settings.events.clone());
             let mut client = Client::new(socket.clone(), wake.clone(), opening.deflate);
-            if let Endpoint::Events(_) = endpoint {
+            if let Endpoint::Events(..) = endpoint {
                 client.push(sse::retry(events.pause()));
             }
             if let Some(rate) = opening.max_rate {
@@ -85,7 +85,7 @@ impl Connection {
                 protocol: match &endpoint {
                     Endpoint::Json(_) => "json",
                     Endpoint::Mqtt => "mqtt",
-                    Endpoint::Events(_) => "sse",
+                    Endpoint::Events(..) => "sse",
                 },
             };
             let metrics = &state.context.metrics;
@@ -95,7 +95,7 @@ impl Connection {
         };
         let now = Instant::now();
         let (framing, pulse) = match endpoint {
-            Endpoint::Events(_) => (
+            Endpoint::Events(..) => (
                 Framing::Events,
                 Pulse::comment(events.heartbeat, limits.idle, now),
             ),
@@ -114,8 +114,9 @@ impl Connection {
                 handshake: limits.handshake,
                 max_keep_alive: limits.max_keep_alive,
             })),
-            Endpoint::Events(filters) => {
-                Session::Events(Events::open(filters, limits.filters(), &mut actions))
+            Endpoint::Events(filters, since) => {
+                let allowed = limits.filters();
+                Session::Events(Events::open(filters, since, allowed, &mut actions))
             }
         };
         let mut connection = Self {

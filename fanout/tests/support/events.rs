@@ -16,6 +16,8 @@ pub(crate) struct Events {
     raw: Vec<u8>,
     text: String,
     ended: bool,
+    /// What a browser would hand back.
+    pub(crate) last_id: String,
 }
 
 /// What stood between two blank lines.
@@ -41,6 +43,7 @@ impl Events {
             raw: Vec::new(),
             text: String::new(),
             ended: false,
+            last_id: String::new(),
         };
         while events.head.is_empty() {
             assert!(events.read().await, "no response");
@@ -53,12 +56,21 @@ impl Events {
         events
     }
 
-    /// The next block of lines. `None` when the response has ended as it should.
+    /// The next block of lines that holds more than an id. `None` when the response has ended as
+    /// it should.
     pub(crate) async fn next(&mut self) -> Option<Received> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
-                return Some(parse(&block));
+                let received = parse(&block);
+                if let Some(id) = &received.id {
+                    self.last_id.clone_from(id);
+                }
+                let told = received.retry.is_some() || received.comments > 0;
+                if told || !received.data.is_empty() {
+                    return Some(received);
+                }
+                continue;
             }
             if self.ended {
                 assert_eq!(self.text, "");

@@ -41,7 +41,7 @@ pub fn http(data: &[u8]) {
             let (expected, filters) = match &opening.endpoint {
                 Endpoint::Mqtt => (101, 0),
                 Endpoint::Json(filters) => (101, filters.len()),
-                Endpoint::Events(filters) => (200, filters.len()),
+                Endpoint::Events(filters, _) => (200, filters.len()),
             };
             assert_eq!(status, expected);
             assert!(filters <= FILTERS.count);
