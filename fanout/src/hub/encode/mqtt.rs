@@ -20,12 +20,12 @@ const POSITION: &str = "position";
 const GAP: &str = "gap";
 
 impl Message {
-    pub(in crate::hub) fn mqtt3(&self) -> &Bytes {
+    pub(in super::super) fn mqtt3(&self) -> &Bytes {
         let frame = &self.frames.mqtt3;
         frame.get_or_init(|| self.encode_publish(&[]))
     }
 
-    pub(in crate::hub) fn mqtt5(&self) -> &Bytes {
+    pub(in super::super) fn mqtt5(&self) -> &Bytes {
         let frame = &self.frames.mqtt5;
         frame.get_or_init(|| self.encode_publish(&[0]))
     }

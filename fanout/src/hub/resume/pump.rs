@@ -9,7 +9,7 @@ use crate::hub::{Bookmark, ClientId, Hub, Output, completes, delivery};
 
 impl Hub {
     /// Goes on with a client's replays. Returns false when `deliver` did, or the steps are used up.
-    pub(in crate::hub) fn replay<D>(
+    pub(in super::super) fn replay<D>(
         &mut self,
         client: ClientId,
         steps: &mut usize,

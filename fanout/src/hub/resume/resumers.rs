@@ -19,8 +19,8 @@ use crate::hub::{Answer, Bookmark, ClientId, Gap};
 
 /// What the hub knows of those who resume.
 #[derive(Debug)]
-pub(in crate::hub) struct Resumes {
-    pub(in crate::hub) rings: Rings,
+pub(in super::super) struct Resumes {
+    pub(in super::super) rings: Rings,
     pub(super) segments: Segments,
     pub(super) clients: HashMap<ClientId, Resumer>,
     /// Positions of routes that are not consumed yet, by the route's key.
@@ -59,7 +59,7 @@ pub struct Mark {
 
 impl Mark {
     /// The partition as positions name it.
-    pub(in crate::hub) fn name(&self) -> String {
+    pub(in super::super) fn name(&self) -> String {
         PartitionName(&self.origin, self.partition).to_string()
     }
 }
@@ -72,7 +72,10 @@ impl fmt::Display for Mark {
 }
 
 impl Resumes {
-    pub(in crate::hub) fn new(capacity: Capacity, answers: mpsc::UnboundedSender<Answer>) -> Self {
+    pub(in super::super) fn new(
+        capacity: Capacity,
+        answers: mpsc::UnboundedSender<Answer>,
+    ) -> Self {
         Self {
             rings: Rings::new(capacity.ring_bytes),
             segments: Segments::new(capacity.places, answers),
@@ -82,12 +85,16 @@ impl Resumes {
         }
     }
 
-    pub(in crate::hub) fn is_resuming(&self, client: ClientId) -> bool {
+    pub(in super::super) fn is_resuming(&self, client: ClientId) -> bool {
         self.clients.contains_key(&client)
     }
 
     /// True when `client` will come to what happens in `partition` by itself.
-    pub(in crate::hub) fn holds_back(&mut self, client: ClientId, partition: PartitionId) -> bool {
+    pub(in super::super) fn holds_back(
+        &mut self,
+        client: ClientId,
+        partition: PartitionId,
+    ) -> bool {
         if self.clients.is_empty() {
             return false;
         }
@@ -132,13 +139,13 @@ impl Resumes {
     }
 
     /// A client has a new filter, which its replays have to know, too.
-    pub(in crate::hub) fn add_filter(&mut self, client: ClientId, filter: &TopicFilter) {
+    pub(in super::super) fn add_filter(&mut self, client: ClientId, filter: &TopicFilter) {
         if let Some(resumer) = self.clients.get_mut(&client) {
             resumer.filters.push(filter.clone());
         }
     }
 
-    pub(in crate::hub) fn unsubscribe(&mut self, client: ClientId, filter: &TopicFilter) {
+    pub(in super::super) fn unsubscribe(&mut self, client: ClientId, filter: &TopicFilter) {
         let Some(resumer) = self.clients.get_mut(&client) else {
             return;
         };
@@ -152,7 +159,7 @@ impl Resumes {
     }
 
     /// A route is consumed no longer: who has not come to its end never will.
-    pub(in crate::hub) fn drop_route(&mut self, route: RouteId) {
+    pub(in super::super) fn drop_route(&mut self, route: RouteId) {
         self.rings.drop_route(route);
         for (client, resumer) in &mut self.clients {
             let replays = &mut resumer.replays;
@@ -170,7 +177,7 @@ impl Resumes {
         }
     }
 
-    pub(in crate::hub) fn forget(&mut self, client: ClientId) {
+    pub(in super::super) fn forget(&mut self, client: ClientId) {
         if let Some(resumer) = self.clients.remove(&client) {
             for mut replay in resumer.replays {
                 replay.leave(&mut self.segments, client);
@@ -183,7 +190,12 @@ impl Resumes {
     }
 
     /// What a client has come to once `walk` is at its end, where no message says so.
-    pub(in crate::hub) fn ends(&self, client: ClientId, walk: &Walk, others: &[Walk]) -> Vec<Mark> {
+    pub(in super::super) fn ends(
+        &self,
+        client: ClientId,
+        walk: &Walk,
+        others: &[Walk],
+    ) -> Vec<Mark> {
         let concerned = |lane: &&Lane| {
             let route = lane.origin.route();
             walk.filters().any(|filter| route.may_match(filter))
