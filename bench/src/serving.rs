@@ -19,6 +19,7 @@ pub mod frames;
 pub mod producer;
 pub mod record;
 pub mod report;
+mod resume;
 pub mod run;
 pub mod scenarios;
 pub mod usage;

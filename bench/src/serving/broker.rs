@@ -25,6 +25,9 @@ pub const PREFIX: &str = "bench.game-";
 /// Partitions of a topic that many games share.
 const PARTITIONS: i32 = 10;
 
+/// How long routes say that they can be resumed.
+const WINDOW: Duration = Duration::from_secs(3600);
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A broker of one's own, ended on drop.
@@ -141,9 +144,12 @@ impl Broker {
         self.routes += 1;
         self.create(std::slice::from_ref(&name), 1)?;
         let template = "games/{game_id}".parse()?;
-        let finish = |route: Route| match conflate {
-            Some(interval) => route.with_conflation(interval),
-            None => Ok(route),
+        let finish = |route: Route| {
+            let route = route.with_resume_window(WINDOW);
+            match conflate {
+                Some(interval) => route.with_conflation(interval),
+                None => Ok(route),
+            }
         };
         let mut routes = Vec::new();
         match shape {

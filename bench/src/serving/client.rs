@@ -26,6 +26,8 @@ pub struct Wanted {
     pub filters: Vec<String>,
     /// The first game that they match, and how many from there on.
     pub games: (u32, u32),
+    /// The number of the record that the client has of its one game, and resumes behind.
+    pub since: Option<u32>,
 }
 
 /// What came, as far as it counts.
@@ -77,6 +79,7 @@ impl Client {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         let (path, header) = match wire {
+            Wire::Json if wanted.since.is_some() => ("/ws?topics=".into(), ""),
             Wire::Json | Wire::Deflate => {
                 let filters: Vec<_> = wanted
                     .filters
@@ -96,7 +99,7 @@ impl Client {
             wire,
             open: false,
             rest: Vec::new(),
-            seen: vec![0; wanted.games.1 as usize],
+            seen: vec![wanted.since.unwrap_or(0); wanted.games.1 as usize],
             wanted,
             bytes: 0,
             inflater: (wire == Wire::Deflate)
@@ -141,6 +144,8 @@ impl Client {
             tell(Came::Open);
             if self.wire == Wire::Mqtt {
                 self.send(&self.greeting())?;
+            } else if let Some(number) = self.wanted.since {
+                self.send(&self.resume(number))?;
             }
         }
         let before = bytes.len();
@@ -197,6 +202,16 @@ impl Client {
             let missing = if before == 0 { 0 } else { stamp.n - before - 1 };
             Came::Live { stamp, missing }
         });
+    }
+
+    /// A subscribe behind record `number`. The first record has number 1 and offset 0.
+    fn resume(&self, number: u32) -> Vec<u8> {
+        let game = self.wanted.games.0;
+        let offset = i64::from(number) - 1;
+        let subscribe = format!(
+            r#"{{"subscribe":["games/{game}"],"resume":{{"Game/bench/{game}@e/0":{offset}}}}}"#
+        );
+        frames::frame(TEXT, subscribe.as_bytes())
     }
 
     /// CONNECT and SUBSCRIBE, in one frame.

@@ -53,6 +53,8 @@ pub enum Interest {
     All(u32),
     /// One game each like `Spread`, and so many filters that match nothing.
     Beside(u32, usize),
+    /// Game 0, behind the record with the first number. Up to the second it is the past.
+    Since(u32, u32),
 }
 
 impl Interest {
@@ -60,6 +62,7 @@ impl Interest {
     fn subscribers(&self, clients: usize, game: u32) -> usize {
         match self {
             Self::All(_) => clients,
+            Self::Since(..) if game == 0 => clients,
             Self::Only(one) if game == *one => clients,
             Self::Spread(games) | Self::Beside(games, _) if game < *games => {
                 let games = *games as usize;
@@ -74,10 +77,17 @@ impl Interest {
             Self::Only(game) => Wanted {
                 filters: vec![format!("games/{game}")],
                 games: (*game, 1),
+                since: None,
+            },
+            Self::Since(number, _) => Wanted {
+                filters: vec!["games/0".into()],
+                games: (0, 1),
+                since: Some(*number),
             },
             Self::All(games) => Wanted {
                 filters: vec!["games/+".into()],
                 games: (0, *games),
+                since: None,
             },
             Self::Spread(games) | Self::Beside(games, _) => {
                 let game = client as u32 % games;
@@ -88,6 +98,7 @@ impl Interest {
                 Wanted {
                     filters,
                     games: (game, 1),
+                    since: None,
                 }
             }
         }
@@ -112,7 +123,7 @@ pub struct Tally {
     pub window: Range<u64>,
     /// How long each message of a record within the window took, in microseconds.
     pub latencies: Vec<u32>,
-    /// Of clients that begin to read late: bytes until the newest record came.
+    /// Of clients that begin to read late, or resume: bytes until the newest record came.
     pub stale: Vec<u64>,
 }
 
@@ -176,7 +187,10 @@ impl Crowd {
                 .with_context(|| format!("failed to connect client {number}"))?;
             let event = EpollEvent::new(EpollFlags::EPOLLIN, self.members.len() as u64);
             self.epoll.add(&client.socket, event)?;
-            let behind = None;
+            let behind = match group.interest {
+                Interest::Since(_, newest) => Some((newest, 0)),
+                _ => None,
+            };
             self.members.push(Some(Member { client, behind }));
         }
         let mqtt = group.wire == Wire::Mqtt;

@@ -92,13 +92,18 @@ pub const SCENARIOS: &[Scenario] = &[
         repeat: snapshot,
     },
     Scenario {
+        name: "resume",
+        question: "5,000 clients resume at once, 200 records each, beside 200 that stay, at 50/s",
+        repeat: super::resume::resume,
+    },
+    Scenario {
         name: "wide",
         question: "subscribing to +/+/# over 10,000 topics: how long it holds its worker at a time",
         repeat: wide,
     },
 ];
 
-fn group(clients: usize, interest: Interest) -> Group {
+pub(super) fn group(clients: usize, interest: Interest) -> Group {
     Group {
         clients,
         wire: Wire::Json,
@@ -108,7 +113,7 @@ fn group(clients: usize, interest: Interest) -> Group {
 }
 
 /// `clients`, evenly over `games`, at `rate` in all.
-fn load(settings: &Settings, games: u32, clients: usize, rate: f64) -> Load {
+pub(super) fn load(settings: &Settings, games: u32, clients: usize, rate: f64) -> Load {
     Load {
         games,
         shared: false,
