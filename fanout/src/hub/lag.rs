@@ -92,6 +92,8 @@ impl Lags {
         }
         for lag in self.clients.iter_mut().flatten() {
             for (number, message) in removed {
+                // It was back for a while: what was said before that is history.
+                lag.last_words.remove(&**message.topic());
                 if lag.marks.clear(*number) && !lag.last_values.clear(*number) {
                     let topic = message.topic().clone();
                     lag.last_words.insert(topic, message.clone());
