@@ -113,6 +113,11 @@ impl Client {
         Ok(client)
     }
 
+    /// True for a client that resumes.
+    pub fn is_back(&self) -> bool {
+        self.wanted.since.is_some()
+    }
+
     /// Reads once, and tells what came. Returns false when the connection has ended.
     pub fn read(&mut self, buffer: &mut [u8], tell: &mut impl FnMut(Came)) -> io::Result<bool> {
         let count = match self.socket.read(buffer) {

@@ -279,8 +279,9 @@ impl Crowd {
             let clock = &self.clock;
             let mut caught_up = false;
             let bytes = member.client.bytes;
+            let stayed = !member.client.is_back();
             let alive = member.client.read(&mut self.buffer, &mut |came| {
-                caught_up |= tally.take(came, clock, *behind);
+                caught_up |= tally.take(came, clock, *behind, stayed);
             });
             tally.bytes += member.client.bytes - bytes;
             if caught_up && let Some((_, before)) = behind.take() {
@@ -296,8 +297,14 @@ impl Crowd {
 }
 
 impl Tally {
-    /// Returns true when this is what a late reader waits for.
-    fn take(&mut self, came: Came, clock: &Clock, behind: Option<(u32, u64)>) -> bool {
+    /// Returns true when this is what a late reader waits for. Latencies are those of who `stayed`.
+    fn take(
+        &mut self,
+        came: Came,
+        clock: &Clock,
+        behind: Option<(u32, u64)>,
+        stayed: bool,
+    ) -> bool {
         let stamp = match came {
             Came::Open => {
                 self.open += 1;
@@ -317,7 +324,10 @@ impl Tally {
             }
             Came::Live { stamp, missing } => {
                 self.live += 1;
-                if behind.is_some() {
+                if !stayed {
+                    self.missing += u64::from(missing);
+                }
+                if behind.is_some() || !stayed {
                     return behind.is_some_and(|(newest, _)| stamp.n >= newest);
                 }
                 if self.window.contains(&stamp.at) {

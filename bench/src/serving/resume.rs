@@ -81,7 +81,7 @@ pub(super) fn resume(ground: &mut Ground, settings: &Settings, report: &mut Repo
             ),
             ("more MiB", (peak - before) as f64 / f64::from(1 << 20)),
             ("p99 ms before", calm.map_or(0.0, |(_, p99)| *p99)),
-            ("p99 ms", latencies.at(0.99)),
+            ("p99 ms meanwhile", latencies.at(0.99)),
             ("lost", (crowd.tally.missing + crowd.tally.repeats) as f64),
             ("closed", crowd.tally.closed as f64),
         ];
