@@ -71,7 +71,7 @@ pub(crate) fn settings() -> Settings {
             matches: 10_000,
             snapshot_bytes: 64 << 20,
             filter_levels: 8,
-            handshake: Duration::from_millis(500),
+            handshake: Duration::from_secs(2),
             // Longer than any test waits.
             subscribe: Duration::from_secs(60),
             max_keep_alive: 60,
