@@ -23,6 +23,7 @@ mod page;
 pub mod patience;
 mod program;
 pub mod torture;
+pub mod trials;
 mod world;
 
 pub use inbox::{Inbox, Message};

@@ -15,25 +15,18 @@ mod records;
 mod rows;
 mod story;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use e2e::World;
-use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::Runtime;
-
-/// A test: may stop and start programs and servers, and leaves them running.
-type Test = for<'a> fn(&'a mut World) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+use e2e::trials::{self, Test};
 
 /// Names tests by their module and function, for [`main`].
 macro_rules! tests {
     ($($module:ident :: $name:ident,)*) => {
         [$((
             concat!(stringify!($module), "::", stringify!($name)),
-            (|world: &mut World| Box::pin($module::$name(world))) as Test,
+            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
         )),*]
     };
 }
@@ -70,30 +63,5 @@ fn main() -> Result<ExitCode> {
         faults::a_fanout_started_before_kafka_waits_and_then_serves,
         faults::killed_programs_lose_nothing,
     ];
-    let arguments = Arguments {
-        // The tests share the servers, and some of them stop one.
-        test_threads: Some(1),
-        ..Arguments::from_args()
-    };
-    if arguments.list {
-        let trials = tests.map(|(name, _)| Trial::test(name, || Ok(())));
-        return Ok(libtest_mimic::run(&arguments, trials.into()).exit_code());
-    }
-    let runtime = Arc::new(Runtime::new()?);
-    let world = Arc::new(Mutex::new(runtime.block_on(World::up())?));
-    let trials = tests.map(|(name, test)| {
-        let (runtime, world) = (Arc::clone(&runtime), Arc::clone(&world));
-        Trial::test(name, move || {
-            // A test that panicked has left the servers and programs as they are.
-            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            runtime
-                .block_on(test(&mut world))
-                .map_err(|error| Failed::from(format!("{error:#}")))
-        })
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.into());
-    // Ends the servers: the last handle goes, inside the runtime that their processes belong to.
-    let _runtime = runtime.enter();
-    drop(world);
-    Ok(conclusion.exit_code())
+    trials::run(World::up(), tests.into())
 }
