@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 
 use super::contender::Contender;
 use super::crowd::{Interest, Tally};
-use super::producer::{Plan, Producer};
 use super::report::Report;
 use super::run::Ground;
 use super::scenarios::{Settings, group, load};
@@ -39,15 +38,8 @@ pub(super) fn resume(ground: &mut Ground, settings: &Settings, report: &mut Repo
         let calm = calm.iter().find(|(name, _)| *name == "p99 ms");
 
         let shape = ground.broker.games(load.games, load.shared)?;
-        let numbers = ground.broker.numbers(&shape, load.games).clone();
-        let newest = numbers[0];
-        let plan = Plan {
-            shape: shape.clone(),
-            games: load.games,
-            rate: load.rate,
-            bytes: load.bytes,
-        };
-        let producer = Producer::start(ground.broker.producer(), plan, ground.clock, numbers);
+        let newest = ground.broker.numbers(&shape, load.games)[0];
+        let producer = ground.produce(&load)?;
         let (crowd, pid) = (&mut stage.crowd, stage.running.pid());
         crowd.tally.latencies.clear();
         crowd.tally.window = ground.clock.now()..u64::MAX;
@@ -67,7 +59,7 @@ pub(super) fn resume(ground: &mut Ground, settings: &Settings, report: &mut Repo
         }
         let (took, cpu) = (begin.elapsed(), usage::cpu(pid)? - cpu);
         peak = peak.max(usage::resident(pid)?);
-        *ground.broker.numbers(&shape, load.games) = producer.stop()?.numbers;
+        ground.stop(producer, &load)?;
 
         let latencies = crowd.tally.latencies.iter();
         let latencies = latencies.map(|micros| f64::from(*micros) / 1e3);

@@ -110,20 +110,44 @@ impl Ground {
         Ok(())
     }
 
+    /// Begins to produce what `load` asks for, until [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// When Kafka does not do what it should.
+    pub fn produce(&mut self, load: &Load) -> Result<Producer> {
+        let shape = self.broker.games(load.games, load.shared)?;
+        let numbers = self.broker.numbers(&shape, load.games).clone();
+        let plan = Plan {
+            shape,
+            games: load.games,
+            rate: load.rate,
+            bytes: load.bytes,
+        };
+        Ok(Producer::start(
+            self.broker.producer(),
+            plan,
+            self.clock,
+            numbers,
+        ))
+    }
+
+    /// Ends what [`produce`](Self::produce) began. Returns the times and games of its records.
+    ///
+    /// # Errors
+    /// When Kafka does not do what it should.
+    pub fn stop(&mut self, producer: Producer, load: &Load) -> Result<Vec<(u64, u32)>> {
+        let Produced { numbers, records } = producer.stop()?;
+        let shape = self.broker.games(load.games, load.shared)?;
+        *self.broker.numbers(&shape, load.games) = numbers;
+        Ok(records)
+    }
+
     /// Lets records flow to `stage`, and measures.
     ///
     /// # Errors
     /// When a server does not do what it should.
     pub fn flow(&mut self, stage: &mut Stage, load: &Load) -> Result<Figures> {
-        let shape = self.broker.games(load.games, load.shared)?;
-        let numbers = self.broker.numbers(&shape, load.games).clone();
-        let plan = Plan {
-            shape: shape.clone(),
-            games: load.games,
-            rate: load.rate,
-            bytes: load.bytes,
-        };
-        let producer = Producer::start(self.broker.producer(), plan, self.clock, numbers);
+        let producer = self.produce(load)?;
         let (pid, broker) = (stage.running.pid(), self.broker.pid()?);
         let Stage { crowd, .. } = stage;
         crowd.run_for(WARM_UP)?;
@@ -141,8 +165,7 @@ impl Ground {
         let bytes = (crowd.tally.bytes - bytes) as f64;
         let resident = usage::resident(pid)? as f64;
 
-        let Produced { numbers, records } = producer.stop()?;
-        *self.broker.numbers(&shape, load.games) = numbers;
+        let records = self.stop(producer, load)?;
         let games: Vec<u32> = records
             .iter()
             .filter(|(at, _)| *at >= from)

@@ -12,13 +12,12 @@ pub(crate) async fn a_browser_shows_odds_changes_and_new_games(world: &mut World
     let mut page = Page::open(&world.api_url("/")).await?;
     let send = world.api_url("/sendodd/123121");
 
-    let sent: Value = http
-        .post(&send)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
+    let send_odds = async || -> reqwest::Result<Value> {
+        let sent = http.post(&send).send().await?;
+        sent.error_for_status()?.json().await
+    };
+
+    let sent = send_odds().await?;
     anyhow::ensure!(
         sent["game_id"] == "123121" && sent["odd5"].is_number(),
         "{sent}"
@@ -32,13 +31,7 @@ pub(crate) async fn a_browser_shows_odds_changes_and_new_games(world: &mut World
 
     // Random odds may repeat themselves: send until they differ.
     loop {
-        let sent: Value = http
-            .post(&send)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
+        let sent = send_odds().await?;
         if sent["odd1"].as_f64() != first.parse().ok() {
             break;
         }
