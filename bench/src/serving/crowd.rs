@@ -217,7 +217,7 @@ impl Crowd {
     }
 
     /// A number that differs from run to run, also of one process from the next: the kernel
-    /// remembers connections for a minute, and refuses or delays those that look the same.
+    /// remembers connections for a minute, and may delay those that look the same.
     fn source() -> u8 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         (now.map_or(0, |since| since.as_secs()) / 10 % 200) as u8
