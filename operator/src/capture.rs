@@ -292,6 +292,7 @@ impl Parts {
                 trace,
                 "the connector failed, restarting it"
             );
+            self.metrics.restarted(&plan.name);
             if let Err(error) = self.connect.restart(&plan.name).await {
                 return error.into();
             }

@@ -15,9 +15,11 @@
 //! * `batch` makes one call of what many ask at the same time; nothing else bounds how many
 //!   objects are reconciled at once.
 
+mod api_server;
 mod args;
 mod backoff;
 mod batch;
+mod calls;
 mod capture;
 mod conflict;
 mod connect;

@@ -56,6 +56,23 @@ impl From<ConditionType> for Step {
     }
 }
 
+/// How a step or a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Ended {
+    Ok,
+    Error,
+}
+
+impl Ended {
+    pub(crate) fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() {
+            Self::Ok
+        } else {
+            Self::Error
+        }
+    }
+}
+
 /// The servers that the operator works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Backend {
@@ -63,6 +80,18 @@ pub(crate) enum Backend {
     Kafka,
     Connect,
     Kubernetes,
+}
+
+impl Backend {
+    /// The name by which traces know it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mysql => "mysql",
+            Self::Kafka => "kafka",
+            Self::Connect => "kafka-connect",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +103,19 @@ struct Reconcile {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Steps {
     step: Step,
+    result: Ended,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    backend: Backend,
+    call: &'static str,
+    result: Ended,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Restarts {
+    connector: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,7 +132,9 @@ const BUCKETS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 3
 pub(crate) struct Metrics {
     reconciles: Family<Reconcile, Histogram>,
     steps: Family<Steps, Histogram>,
+    calls: Family<Call, Histogram>,
     errors: Family<Errors, Counter>,
+    restarts: Family<Restarts, Counter>,
     objects: Family<Reconcile, Gauge>,
     markers: Counter,
 }
@@ -101,7 +145,9 @@ impl Metrics {
         let metrics = Self {
             reconciles: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             steps: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            calls: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             errors: Family::default(),
+            restarts: Family::default(),
             objects: Family::default(),
             markers: Counter::default(),
         };
@@ -117,10 +163,21 @@ impl Metrics {
             Unit::Seconds,
             metrics.steps.clone(),
         );
+        registry.register_with_unit(
+            "gamecast_operator_backend_call",
+            "Time that a request to a server took, one that answers for many objects counted once",
+            Unit::Seconds,
+            metrics.calls.clone(),
+        );
         registry.register(
             "gamecast_operator_backend_errors",
             "Reconciles that failed because of a server",
             metrics.errors.clone(),
+        );
+        registry.register(
+            "gamecast_operator_connector_restarts",
+            "Restarts of connectors that had failed",
+            metrics.restarts.clone(),
         );
         registry.register(
             "gamecast_operator_objects",
@@ -141,10 +198,33 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    pub(crate) fn step(&self, step: Step, took: Duration) {
+    pub(crate) fn step(&self, step: Step, result: Ended, took: Duration) {
         self.steps
-            .get_or_create(&Steps { step })
+            .get_or_create(&Steps { step, result })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a request to a server. `call` is one of a few names, never made of an object's.
+    pub(crate) fn called(
+        &self,
+        backend: Backend,
+        call: &'static str,
+        result: Ended,
+        took: Duration,
+    ) {
+        self.calls
+            .get_or_create(&Call {
+                backend,
+                call,
+                result,
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts the restart of a connector that had failed.
+    pub(crate) fn restarted(&self, connector: &str) {
+        let connector = connector.into();
+        self.restarts.get_or_create(&Restarts { connector }).inc();
     }
 
     pub(crate) fn failed(&self, backend: Backend) {

@@ -22,7 +22,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_server::observed;
 use crate::args::Args;
+use crate::calls::Calls;
 use crate::capture::{Capture, Parts};
 use crate::conflict::Conflicts;
 use crate::connect::Connect;
@@ -30,7 +32,7 @@ use crate::context::{Context, Triggers};
 use crate::failure::Failed;
 use crate::kafka::{Access, Markers, Routes, Topics, Watched};
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Backend, Metrics};
 use crate::mysql::Server;
 use crate::plan::Site;
 use crate::reconcile::{Reconciled, reconcile, retry};
@@ -82,6 +84,7 @@ pub async fn run(
     let site = site(&args, &databases)?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    let client = observed(client, Calls::new(Backend::Kubernetes, metrics.clone()));
     let readiness = Readiness::default();
     readiness.await_for(OBJECTS, "the Games and Feeds are not read yet");
     let (games, game_writer) = store();
@@ -182,13 +185,23 @@ fn context(
     let access = Access {
         bootstrap_servers: args.kafka_bootstrap_servers.clone(),
         timeout: args.call_timeout,
+        calls: Calls::new(Backend::Kafka, metrics.clone()),
     };
     let topics = Arc::new(Topics::new(&access)?);
-    let connect = Arc::new(Connect::new(args.connect_url.clone(), args.call_timeout)?);
+    let connect = Arc::new(Connect::new(
+        args.connect_url.clone(),
+        args.call_timeout,
+        Calls::new(Backend::Connect, metrics.clone()),
+    )?);
     let (routes, watched) = Routes::new(site.routes_topic(), &access)?;
     let mut servers = HashMap::new();
     for (name, database) in &site.databases {
-        let server = Server::new(name, database, args.call_timeout)?;
+        let server = Server::new(
+            name,
+            database,
+            args.call_timeout,
+            Calls::new(Backend::Mysql, metrics.clone()),
+        )?;
         servers.insert(name.clone(), Arc::new(server));
     }
     let accesses = site

@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::batch::Batch;
+use crate::calls::Calls;
 use crate::failure::{Failure, Retry, chain, shortened};
 use crate::metrics::Backend;
 use crate::position::Position;
@@ -112,6 +113,7 @@ struct Rest {
     http: Client,
     base: Url,
     timeout: Duration,
+    calls: Calls,
 }
 
 /// Why Connect did not do something.
@@ -170,11 +172,12 @@ impl From<ConnectError> for Failure {
 
 impl Connect {
     /// A client of the Connect at `base`. Connects when used. Must be called within a tokio runtime.
-    pub(crate) fn new(base: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(base: Url, timeout: Duration, calls: Calls) -> Result<Self, reqwest::Error> {
         let rest = Arc::new(Rest {
             http: Client::builder().connect_timeout(timeout).build()?,
             base,
             timeout,
+            calls,
         });
         let lister = rest.clone();
         let list = Batch::new(move |askers: Vec<()>| {
@@ -232,15 +235,19 @@ impl Rest {
             source: Arc::new(source.without_url()),
         };
         let deadline = Instant::now() + self.timeout;
+        let call = call(&method, &url);
         loop {
             let request = self.http.request(method.clone(), url.clone());
             let request = body
                 .into_iter()
                 .fold(request, |request, body| request.json(body));
-            let response = request.timeout(self.timeout).send().await;
-            let response = response.map_err(unavailable)?;
-            let status = response.status();
-            let text = response.text().await.map_err(unavailable)?;
+            let exchange = async {
+                let response = request.timeout(self.timeout).send().await?;
+                let status = response.status();
+                Ok((status, response.text().await?))
+            };
+            let exchange = self.calls.observe(call, exchange);
+            let (status, text) = exchange.await.map_err(unavailable)?;
             match status {
                 StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::CONFLICT if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
@@ -261,6 +268,22 @@ impl Rest {
                 }
             }
         }
+    }
+}
+
+/// The name of a request in metrics and traces: its route, whatever connector it is about.
+fn call(method: &Method, url: &Url) -> &'static str {
+    let last = url.path_segments().and_then(|mut path| path.next_back());
+    match (method.as_str(), last.unwrap_or_default()) {
+        ("GET", "connectors") => "GET /connectors",
+        ("PUT", "config") => "PUT /connectors/{name}/config",
+        ("POST", "restart") => "POST /connectors/{name}/restart",
+        ("PUT", "resume") => "PUT /connectors/{name}/resume",
+        ("PUT", "stop") => "PUT /connectors/{name}/stop",
+        ("GET", "offsets") => "GET /connectors/{name}/offsets",
+        ("DELETE", "offsets") => "DELETE /connectors/{name}/offsets",
+        ("DELETE", _) => "DELETE /connectors/{name}",
+        _ => "other",
     }
 }
 

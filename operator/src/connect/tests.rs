@@ -7,10 +7,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::Uri;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::plan::tests::{dedicated, shared};
 use crate::plan::{ConnectorPlan, SERVER_ID_KEY};
 
@@ -56,7 +58,8 @@ async fn connect(answers: &[(&str, &[(u16, Value)])]) -> (Connect, Arc<Stub>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async { axum::serve(listener, router).await });
-    let connect = Connect::new(url.parse().unwrap(), Duration::from_secs(2)).unwrap();
+    let calls = Calls::new(Backend::Connect, Metrics::new(&mut Registry::default()));
+    let connect = Connect::new(url.parse().unwrap(), Duration::from_secs(2), calls).unwrap();
     (connect, stub)
 }
 

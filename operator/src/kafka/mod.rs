@@ -22,6 +22,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 use topicid::DescribeError;
 
+use crate::calls::Calls;
 use crate::failure::{Failure, chain};
 use crate::metrics::Backend;
 use crate::plan::PlanError;
@@ -36,6 +37,7 @@ pub(crate) use topics::{Topic, Topics};
 pub(crate) struct Access {
     pub(crate) bootstrap_servers: String,
     pub(crate) timeout: Duration,
+    pub(crate) calls: Calls,
 }
 
 impl Access {

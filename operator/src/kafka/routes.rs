@@ -254,7 +254,8 @@ impl Routes {
         };
         let ours = json.map(Into::into);
         self.lock().writing.insert(key.into(), ours);
-        let sent = self.producer.send(record, self.access.timeout).await;
+        let sending = self.producer.send(record, self.access.timeout);
+        let sent = self.access.calls.observe("produce", sending).await;
         let mut held = self.lock();
         held.writing.remove(key);
         let delivery = sent.map_err(|(source, _)| self.failed("write", source))?;

@@ -137,7 +137,9 @@ impl Topics {
     pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let action = || format!("delete the topic {name}");
         let options = self.admin.options();
-        let deleted = self.admin.client.delete_topics(&[name], &options).await;
+        let names = [name];
+        let deleted = self.admin.client.delete_topics(&names, &options);
+        let deleted = self.admin.observe("delete topics", deleted).await;
         let results = deleted.map_err(|source| self.admin.failed(action(), source))?;
         for result in results {
             match result {
@@ -185,7 +187,8 @@ impl Topics {
                 })
                 .collect()
         });
-        ends.await.map_err(thread)?
+        let ends = async { ends.await.map_err(thread)? };
+        self.admin.observe("look up ends", ends).await
     }
 }
 
@@ -230,6 +233,14 @@ impl Admin {
             .operation_timeout(Some(self.access.timeout))
     }
 
+    async fn observe<T, E>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.access.calls.observe(call, work).await
+    }
+
     fn failed(&self, action: String, source: rdkafka::error::KafkaError) -> TopicError {
         let servers = self.access.bootstrap_servers.clone();
         match source.rdkafka_error_code() {
@@ -260,8 +271,9 @@ impl Admin {
         let found = spawn_blocking(move || {
             topicid::describe(admin.client.inner(), &asked, admin.access.timeout)
         });
-        let found = match found.await {
-            Ok(found) => found.map_err(|source| match source {
+        let found = async {
+            let found = found.await.map_err(thread)?;
+            found.map_err(|source| match source {
                 topicid::DescribeError::Request(code) => {
                     self.refused("look up topics".into(), code)
                 }
@@ -269,9 +281,9 @@ impl Admin {
                     servers: self.access.bootstrap_servers.clone(),
                     source,
                 },
-            }),
-            Err(error) => Err(thread(error)),
+            })
         };
+        let found = self.observe("describe topics", found).await;
         each(names.len(), found, |topics| {
             topics.into_iter().map(Ok).collect()
         })
@@ -288,7 +300,9 @@ impl Admin {
                     .fold(topic, |topic, (key, value)| topic.set(key, value))
             })
             .collect();
-        let created = self.client.create_topics(&topics, &self.options()).await;
+        let options = self.options();
+        let created = self.client.create_topics(&topics, &options);
+        let created = self.observe("create topics", created).await;
         let created = created.map_err(|source| self.failed("make topics".into(), source));
         each(plans.len(), created, |results| {
             results
@@ -308,7 +322,9 @@ impl Admin {
             .map(|name| ResourceSpecifier::Topic(name))
             .collect();
         let action = || "look up the configuration of topics".to_owned();
-        let found = self.client.describe_configs(&topics, &self.options()).await;
+        let options = self.options();
+        let found = self.client.describe_configs(&topics, &options);
+        let found = self.observe("describe configurations", found).await;
         let found = found.map_err(|source| self.failed(action(), source));
         each(names.len(), found, |resources| {
             let mut entries: HashMap<String, Arc<[ConfigEntry]>> = HashMap::new();
@@ -334,7 +350,9 @@ impl Admin {
             AlterConfig::new(ResourceSpecifier::Topic(name)),
             |request, (key, value)| request.set(key, value),
         );
-        let altered = self.client.alter_configs(&[request], &self.options()).await;
+        let (requests, options) = ([request], self.options());
+        let altered = self.client.alter_configs(&requests, &options);
+        let altered = self.observe("alter configurations", altered).await;
         for result in altered.map_err(|source| self.failed(action(), source))? {
             result.map_err(|(_, code)| self.refused(action(), code))?;
         }

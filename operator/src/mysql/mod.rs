@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::batch::Batch;
+use crate::calls::Calls;
 use crate::failure::{Failure, chain};
 use crate::metrics::Backend;
 use crate::reason::Reason;
@@ -49,6 +50,7 @@ struct Session {
     schema: String,
     pool: Pool,
     timeout: Duration,
+    calls: Calls,
     permits: Semaphore,
 }
 
@@ -111,6 +113,7 @@ impl Server {
         name: &str,
         database: &Database,
         timeout: Duration,
+        calls: Calls,
     ) -> Result<Self, DatabaseError> {
         let session = Arc::new(Session {
             name: name.into(),
@@ -118,6 +121,7 @@ impl Server {
             schema: database.schema.clone(),
             pool: database.pool()?,
             timeout,
+            calls,
             permits: Semaphore::new(STATEMENTS),
         });
         let asked = session.clone();
@@ -158,9 +162,13 @@ impl Session {
         params: impl Into<Params>,
     ) -> Result<Vec<Row>, MysqlError> {
         let params = params.into();
+        let Ok(_permit) = self.permits.acquire().await else {
+            unreachable!("the semaphore is never closed");
+        };
         let mut tries = 1;
         loop {
-            match self.try_run(action, sql, params.clone()).await {
+            let statement = self.try_run(action, sql, params.clone());
+            match self.calls.observe(action, statement).await {
                 Err(MysqlError::Statement { source, .. })
                     if is_deadlock(&source) && tries < DEADLOCKS =>
                 {
@@ -186,9 +194,6 @@ impl Session {
             action,
             address: self.address.clone(),
             source: Arc::new(source),
-        };
-        let Ok(_permit) = self.permits.acquire().await else {
-            unreachable!("the semaphore is never closed");
         };
         let connected = timeout(self.timeout, self.pool.get_conn()).await;
         let mut connection = connected.map_err(|_| expired())?.map_err(failed)?;

@@ -28,7 +28,7 @@ use crate::conflict::Conflict;
 use crate::context::Context;
 use crate::failure::{Failed, Failure, Retry, chain};
 use crate::memory::Life;
-use crate::metrics::{Backend, Kind, Outcome, Step};
+use crate::metrics::{Backend, Ended, Kind, Outcome, Step};
 use crate::plan::{self, PlanError, Site};
 use crate::reason::Reason;
 use crate::status::Report;
@@ -204,11 +204,16 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
         report.failed(failed);
     }
     for (step, took) in report.took() {
-        ctx.metrics.step((*step).into(), *took);
+        let ended = match &result {
+            Err(failed) if failed.step == *step => Ended::Error,
+            _ => Ended::Ok,
+        };
+        ctx.metrics.step((*step).into(), ended, *took);
     }
     let writing = Instant::now();
     let written = write_status(object, ctx, uid, made, &report).await;
-    ctx.metrics.step(Step::Object, writing.elapsed());
+    let ended = Ended::of(&written);
+    ctx.metrics.step(Step::Object, ended, writing.elapsed());
     result.and(written)
 }
 

@@ -1,0 +1,91 @@
+//! The API server: its requests counted, and so many at a time.
+//!
+//! A client of kube's queues without end what it is asked; a thousand objects that change at once
+//! would all write their status at once.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Uri};
+use kube::Client;
+use kube::client::Body;
+use tokio::sync::Semaphore;
+use tower::service_fn;
+
+use crate::calls::Calls;
+
+/// Requests under way at once, watches not counted: as many as the API server's default flow
+/// control takes of a service account without queueing it behind others.
+const REQUESTS: usize = 32;
+
+/// `client`, each of whose requests is counted and waits for its turn.
+pub(crate) fn observed(client: Client, calls: Calls) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let permits = Arc::new(Semaphore::new(REQUESTS));
+    let service = service_fn(move |request: Request<Body>| {
+        let (client, calls, permits) = (client.clone(), calls.clone(), permits.clone());
+        async move {
+            let call = call(request.method(), request.uri());
+            // A watch lasts, and takes nobody's turn.
+            let _permit = match call {
+                WATCH => None,
+                _ => permits.acquire().await.ok(),
+            };
+            let exchange = async {
+                match client.send(request).await {
+                    Ok(answer) if answer.status().as_u16() < 400 => Ok(answer),
+                    failed => Err(failed),
+                }
+            };
+            let exchanged = calls.observe(call, exchange).await;
+            exchanged.or_else(|failed| failed)
+        }
+    });
+    Client::new(service, namespace)
+}
+
+const WATCH: &str = "watch";
+
+/// The name of a request in metrics and traces, whatever object it is about.
+fn call(method: &Method, uri: &Uri) -> &'static str {
+    let parts: Vec<&str> = uri.path().split('/').collect();
+    let of = |resource| parts.contains(&resource);
+    match *method {
+        _ if of("leases") => "lease",
+        Method::POST if of("events") => "create event",
+        Method::PATCH if of("events") => "patch event",
+        Method::PATCH if parts.last() == Some(&"status") => "patch status",
+        Method::GET
+            if uri
+                .query()
+                .is_some_and(|query| query.contains("watch=true")) =>
+        {
+            WATCH
+        }
+        Method::GET => "get",
+        Method::PATCH => "patch",
+        Method::PUT => "replace",
+        Method::POST => "create",
+        Method::DELETE => "delete",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_named_without_its_object() {
+        let call = |method, path: &str| call(&method, &path.parse().unwrap());
+        let games = "/apis/gamecast.dev/v1alpha1/namespaces/a/games";
+        assert_eq!(
+            call(Method::PATCH, &format!("{games}/1/status?force=true")),
+            "patch status"
+        );
+        assert_eq!(call(Method::PATCH, &format!("{games}/1")), "patch");
+        assert_eq!(call(Method::GET, &format!("{games}?&watch=true")), WATCH);
+        assert_eq!(call(Method::GET, &format!("{games}/1")), "get");
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/a/leases/x";
+        assert_eq!(call(Method::PUT, lease), "lease");
+    }
+}
