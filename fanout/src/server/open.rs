@@ -28,10 +28,19 @@ enum Unopened {
 }
 
 /// Serves a connection from its first byte to its last.
-pub(super) async fn serve(state: Shared, accepted: Accepted) {
-    let Ok(mut socket) = TcpStream::from_std(accepted.socket) else {
-        return;
-    };
+pub(super) fn serve(state: Shared, accepted: Accepted) -> impl Future<Output = ()> {
+    // Boxed, so that a connection that is served need not have room for how it began.
+    let beginning = Box::pin(begin(state, accepted));
+    async {
+        if let Some((connection, rest)) = beginning.await {
+            connection.run(rest).await;
+        }
+    }
+}
+
+/// Returns the connection, and what the client sent behind its request.
+async fn begin(state: Shared, accepted: Accepted) -> Option<(Box<Connection>, Vec<u8>)> {
+    let mut socket = TcpStream::from_std(accepted.socket).ok()?;
     let (limit, drain) = {
         let context = &state.borrow().context;
         let limits = &context.settings.limits;
@@ -54,12 +63,12 @@ pub(super) async fn serve(state: Shared, accepted: Accepted) {
                 at: accepted.at,
                 place,
             };
-            // Boxed, for a future keeps two places for what it is given.
-            let connection = Box::new(Connection::new(state, entry, opening));
-            connection.run(rest).await;
+            Some((Box::new(Connection::new(state, entry, opening)), rest))
         }
-        // Boxed, so that connections that are served need not have room for it.
-        Err(reason) => Box::pin(refuse(&state, socket, reason)).await,
+        Err(reason) => {
+            refuse(&state, socket, reason).await;
+            None
+        }
     }
 }
 

@@ -138,8 +138,8 @@ pub(super) async fn run(
                 sleep_until(rested).await;
                 batches.recv().await
             };
+            // Each in turn at random: whatever there is much of, none of the others starves.
             tokio::select! {
-                biased;
                 () = ending.now.cancelled() => break,
                 () = ending.drain.cancelled(), if drain.is_none() => {
                     let mut state = state.borrow_mut();
