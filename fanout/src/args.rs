@@ -210,7 +210,8 @@ pub struct Args {
     )]
     pub feed_look_back: u32,
 
-    /// How many bytes of the newest records are kept for clients that resume.
+    /// How many bytes of the newest records are kept for clients that resume. What is older they
+    /// are read from Kafka, which takes a moment that the newest records have to bridge.
     #[arg(long, env = "GAMECAST_FANOUT_RING_BYTES", default_value_t = 64 * 1024 * 1024)]
     pub ring_bytes: usize,
 

@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use rdkafka::error::KafkaError;
@@ -55,6 +55,10 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// A read that gets nothing for so long asks Kafka anew where the partition is.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// So much of a route's resume window is left out, and a tenth of it at most: what lies at its edge
+/// Kafka may compact while it is being read, which nobody would see.
+const RESERVE: Duration = Duration::from_secs(10);
 
 /// How long reads wait for room before the slowest clients have to do without.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -222,7 +226,8 @@ impl CatchUp {
         let mut pause = FIRST_RETRY;
         while job.is_wanted() {
             let outcome = match self.attempt(job, &mut next).await {
-                Ok(()) => "read",
+                Ok(Progress::Whole) => "read",
+                Ok(Progress::Part) => continue,
                 Err(ReadError::Locate(LocateError::Missing)) => "missing",
                 Err(error) => {
                     let (topic, error) = (job.origin.route().topic(), chain(&error));
@@ -241,32 +246,36 @@ impl CatchUp {
         }
     }
 
-    /// Reads from `next` on, or from where the read may begin, to its end.
-    async fn attempt(&self, job: &Rc<Job>, next: &mut Option<i64>) -> Result<(), ReadError> {
+    /// Reads from `next` on, or from where the read may begin, to its end, or for as long as what
+    /// Kafka has said of the partition can be relied on.
+    async fn attempt(&self, job: &Rc<Job>, next: &mut Option<i64>) -> Result<Progress, ReadError> {
         let route = job.origin.route();
+        let reserve = route.resume_window().map(reserve);
         let question = Question {
             topic: route.topic().into(),
             partition: job.partition,
-            window: route.resume_window(),
+            window: route.resume_window().zip(reserve).map(|(w, r)| w - r),
         };
+        let relied_on = reserve.map(|reserve| Instant::now() + reserve / 2);
         let Bounds { low, high, since } = self.survey.ask(question).await?;
+        let kept = low.max(since).min(job.until);
         let from = match *next {
             None => {
-                let start = job.from.max(low).max(since).min(job.until);
+                let start = job.from.max(kept).min(job.until);
                 job.tell(&Step::Begun { start, low, high });
                 start
             }
-            Some(next) if next < low => {
-                // Kafka was faster to let go.
-                job.tell(&Step::Pressed(low));
-                low
+            Some(next) if next < kept => {
+                // The window was faster.
+                job.tell(&Step::Pressed(kept));
+                kept
             }
             Some(next) => next,
         };
         *next = Some(from);
         let end = job.until.min(high);
         if from >= end {
-            return Ok(());
+            return Ok(Progress::Whole);
         }
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
@@ -282,20 +291,21 @@ impl CatchUp {
         };
         let assigned = Assigned::new(&source.consumer, route.topic(), job.partition, before)?;
         source.leaders.find([route.topic().to_string()].into());
-        let read = self.read_queue(job, &queue, next, end).await;
+        let read = self.read_queue(job, &queue, next, end, relied_on).await;
         drop(assigned);
         read
     }
 
-    /// Hands over all records from `next` to `end`. Those that compaction has removed meanwhile
-    /// are missed by nobody: what counts is how far the consumer has come.
+    /// Hands over all records from `next` to `end` that are read before the time `relied_on`. That
+    /// an offset has no record holds up nobody: what counts is how far the consumer has come.
     async fn read_queue(
         &self,
         job: &Rc<Job>,
         queue: &Queue,
         next: &mut Option<i64>,
         end: i64,
-    ) -> Result<(), ReadError> {
+        relied_on: Option<Instant>,
+    ) -> Result<Progress, ReadError> {
         let reader = Reader::new(job.origin.clone(), self.limits.record_bytes);
         let mut repeats = Repeats::default();
         let mut batch = Batch::default();
@@ -311,6 +321,11 @@ impl CatchUp {
                     message.map_err(|_| ReadError::Stalled)?
                 }
             };
+            if relied_on.is_some_and(|time| Instant::now() > time) {
+                self.hand_over(job, &mut batch, at).await;
+                *next = Some(at);
+                return Ok(Progress::Part);
+            }
             let message = match message {
                 Err(KafkaError::PartitionEOF(_)) => break,
                 message => message?,
@@ -338,7 +353,7 @@ impl CatchUp {
         batch.complete = true;
         self.hand_over(job, &mut batch, end).await;
         *next = Some(end);
-        Ok(())
+        Ok(Progress::Whole)
     }
 
     /// Hands over what has been read, up to `to`, as soon as there is room for it.
@@ -383,6 +398,17 @@ impl CatchUp {
             }
         }
     }
+}
+
+/// How far a read has come.
+enum Progress {
+    Whole,
+    /// Kafka has to be asked again what it keeps.
+    Part,
+}
+
+fn reserve(window: Duration) -> Duration {
+    RESERVE.min(window / 10)
 }
 
 /// What has been read and not yet been handed over.
