@@ -1,13 +1,16 @@
 //! A client of `/ws`.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 use crate::inbox::Inbox;
 
@@ -27,14 +30,37 @@ impl JsonClient {
         let (socket, _) = connect_async(url)
             .await
             .with_context(|| format!("failed to connect to {url}"))?;
+        Ok(Self::new(socket, Arc::default()))
+    }
+
+    /// Connects to `url`, reads one frame at most while the guard lives, and has the kernel hold
+    /// little of what follows.
+    pub async fn connect_held(url: &str) -> Result<(Self, OwnedMutexGuard<()>)> {
+        const BUFFER: u32 = 64 * 1024;
+        let failed = || format!("failed to connect to {url}");
+        let address = url
+            .strip_prefix("ws://")
+            .and_then(|rest| rest.split('/').next());
+        let address = address.with_context(failed)?.parse()?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(BUFFER)?;
+        let socket = socket.connect(address).await.with_context(failed)?;
+        let socket = MaybeTlsStream::Plain(socket);
+        let (socket, _) = client_async(url, socket).await.with_context(failed)?;
+        let turn = Arc::new(Mutex::default());
+        let held = turn.clone().lock_owned().await;
+        Ok((Self::new(socket, turn), held))
+    }
+
+    fn new(socket: Socket, turn: Arc<Mutex<()>>) -> Self {
         let (sink, stream) = socket.split();
         let inbox = Inbox::default();
-        let reader = tokio::spawn(read(stream, inbox.clone()));
-        Ok(Self {
+        let reader = tokio::spawn(read(stream, inbox.clone(), turn));
+        Self {
             inbox,
             sink,
             reader,
-        })
+        }
     }
 
     /// Subscribes and awaits the acknowledgement.
@@ -90,9 +116,11 @@ impl Drop for JsonClient {
     }
 }
 
-async fn read(mut stream: SplitStream<Socket>, inbox: Inbox) {
+async fn read(mut stream: SplitStream<Socket>, inbox: Inbox, turn: Arc<Mutex<()>>) {
     let why = loop {
-        match stream.next().await {
+        let frame = stream.next().await;
+        drop(turn.lock().await);
+        match frame {
             None => break "end of stream".to_owned(),
             Some(Err(error)) => break error.to_string(),
             Some(Ok(Frame::Close(close))) => break format!("{close:?}"),

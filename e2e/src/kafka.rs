@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -76,6 +79,22 @@ impl Kafka {
             .fold(new, |new, (name, value)| new.set(name, value));
         for result in admin.create_topics(&[new], &AdminOptions::new()).await? {
             result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives `topic` these settings, and all others their default.
+    pub async fn alter_topic(&self, topic: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let resource = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let altered = settings
+            .iter()
+            .fold(resource, |altered, (name, value)| altered.set(name, value));
+        for result in admin
+            .alter_configs(&[altered], &AdminOptions::new())
+            .await?
+        {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic:?}: {code}"))?;
         }
         Ok(())
     }

@@ -128,6 +128,8 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # The cleaner's map of keys, 128 MiB by default, must fit into a small heap.
 log.cleaner.dedupe.buffer.size=8388608
+# Whoever tries out compaction need not wait 15 s for it.
+log.cleaner.backoff.ms=1000
 ",
         data = data.display()
     )

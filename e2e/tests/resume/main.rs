@@ -31,6 +31,7 @@ fn main() -> Result<ExitCode> {
         an_offset_that_never_was_is_a_gap,
         resumes_wait_for_kafka,
         compaction_holds_up_nobody,
+        compaction_in_the_midst_of_a_read_holds_up_nobody,
         a_feed_resumes_in_all_its_topics,
         a_topic_that_grows_loses_nothing_for_who_is_connected,
     ];

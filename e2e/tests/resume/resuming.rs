@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devstack::Server;
+use e2e::JsonClient;
 use route::{Records, Route};
 use serde_json::{Value, json};
 
@@ -157,6 +158,56 @@ pub(crate) async fn compaction_holds_up_nobody(world: &mut World) -> Result<()> 
         let rows = client.inbox.rows("games/dense");
         ensure!(rows.is_sorted_by(|a, b| a < b), "{rows:?}");
     }
+    Ok(())
+}
+
+pub(crate) async fn compaction_in_the_midst_of_a_read_holds_up_nobody(
+    world: &mut World,
+) -> Result<()> {
+    const ROWS: i64 = 300;
+    let keep = [("cleanup.policy", "compact"), ("segment.bytes", "1048576")];
+    world.game("midst", &keep).await?;
+    // More than sockets and fanout take of it for a client that does not read.
+    let padding = "x".repeat(100_000);
+    let row = |row| json!({"game_id": "midst", "row_id": row, "padding": padding}).to_string();
+    for number in 1..=ROWS {
+        let kafka = &world.kafka;
+        let row = row(number);
+        kafka
+            .produce(&topic("midst"), "midst", row.as_bytes())
+            .await?;
+    }
+    let url = Fanout::Two.url("/ws?topics=");
+    let (mut client, held) = JsonClient::connect_held(&url).await?;
+    let positions = json!({"Game/default/midst@e1/0": 0});
+    let command = json!({"subscribe": ["games/midst"], "resume": positions});
+    client.send(&command.to_string()).await?;
+    e2e::patience::until("the read to begin", async || {
+        let metrics = reqwest::get(Fanout::Two.admin_url("/metrics")).await?;
+        let metrics = metrics.text().await?;
+        let mut lines = metrics.lines();
+        let reading = lines.any(|line| line.starts_with("gamecast_catching_up 1"));
+        ensure!(reading, "nobody catches up");
+        Ok(())
+    })
+    .await?;
+
+    let compact = [
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("max.compaction.lag.ms", "100"),
+        ("segment.ms", "100"),
+    ];
+    let compact = [&keep[..], &compact].concat();
+    world.kafka.alter_topic(&topic("midst"), &compact).await?;
+    let mut last = ROWS;
+    while world.kafka.records(&topic("midst")).await?.len() == usize::try_from(last)? {
+        last += 1;
+        world.rows("midst", last..=last).await?;
+    }
+    drop(held);
+    client.inbox.row("games/midst", last).await?;
+    let rows = client.inbox.rows("games/midst");
+    ensure!(rows.is_sorted_by(|a, b| a < b), "{rows:?}");
     Ok(())
 }
 

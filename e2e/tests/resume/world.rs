@@ -19,7 +19,8 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 pub(crate) enum Fanout {
     /// As it is by default.
     One,
-    /// Without a ring: everything that is resumed comes from Kafka.
+    /// Without a ring, and little room for what is read: everything that is resumed comes from
+    /// Kafka.
     Two,
 }
 
@@ -31,11 +32,11 @@ impl Fanout {
         }
     }
 
-    fn url(self, path: &str) -> String {
+    pub(crate) fn url(self, path: &str) -> String {
         format!("ws://127.0.0.1:{}{path}", self.port())
     }
 
-    fn admin_url(self, path: &str) -> String {
+    pub(crate) fn admin_url(self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port() + 1)
     }
 }
@@ -60,16 +61,17 @@ impl World {
         let logs = artifacts()?.join("resume-logs");
         std::fs::create_dir_all(&logs)?;
         let mut fanouts = Vec::new();
-        for (which, name, ring) in [
-            (Fanout::One, "resume-1", 1 << 20),
-            (Fanout::Two, "resume-2", 0),
+        for (which, name, ring, read) in [
+            (Fanout::One, "resume-1", 1 << 20, 1 << 26),
+            (Fanout::Two, "resume-2", 0, 1 << 18),
         ] {
             let mut fanout = Program::new(name, "fanout", &logs, which.admin_url("/readyz"))?
                 .flag("--listen", format!("127.0.0.1:{}", which.port()))
                 .flag("--admin-listen", format!("127.0.0.1:{}", which.port() + 1))
                 .flag("--kafka-bootstrap-servers", &stack.endpoints().kafka)
                 .flag("--workers", 2)
-                .flag("--ring-bytes", ring);
+                .flag("--ring-bytes", ring)
+                .flag("--resume-bytes", read);
             fanout.start_ready().await?;
             fanouts.push(fanout);
         }
