@@ -2,12 +2,13 @@
 //!
 //! One thread, epoll and librdkafka. Of a client it knows the socket and what that did not take;
 //! `/ws?topics=games/7` is all that it understands. Its frames are fanout's, byte for byte, and
-//! each delivery is one write, or with `--join` each wake-up and client. It leaves out
-//! what makes a product: last values, filters, limits, other protocols, any care for slow clients.
+//! each delivery is one write, or with `--join` each wake-up and client; with `--uring` the writes
+//! to all clients of a game are one system call. It leaves out what makes a product: last values, filters, limits, other protocols, any care for slow clients.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -37,6 +38,9 @@ struct Args {
     /// One write per wake-up and client, instead of one per message.
     #[arg(long)]
     join: bool,
+    /// The sends to all clients of a game go to the kernel together, by io_uring.
+    #[arg(long)]
+    uring: bool,
     /// Fetches return after this time, not with the first record.
     #[arg(long, value_parser = humantime::parse_duration)]
     gather: Option<Duration>,
@@ -113,6 +117,7 @@ struct Client {
 
 struct Floor {
     join: bool,
+    uring: Option<uring::Sender>,
     epoll: Epoll,
     listener: TcpListener,
     clients: Vec<Option<Client>>,
@@ -134,6 +139,7 @@ impl Floor {
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         Ok(Self {
             join: args.join,
+            uring: args.uring.then(uring::Sender::new).transpose()?,
             epoll,
             listener,
             clients: Vec::new(),
@@ -184,6 +190,11 @@ impl Floor {
 
     /// Writes `frames` to all clients of `game`, all of whom share the bytes.
     fn write(&mut self, game: u32, frames: &[u8]) {
+        if let Some(mut sender) = self.uring.take() {
+            self.write_at_once(&mut sender, game, frames);
+            self.uring = Some(sender);
+            return;
+        }
         for number in self.games.get(&game).into_iter().flatten() {
             let Some(client) = &mut self.clients[*number] else {
                 continue;
@@ -195,6 +206,32 @@ impl Floor {
             // A socket that is broken says so to epoll.
             let written = client.socket.write(frames).unwrap_or(0);
             if written < frames.len() {
+                client.rest.extend_from_slice(&frames[written..]);
+                self.blocked += 1;
+            }
+        }
+    }
+
+    /// Like [`write`](Self::write), with one system call.
+    fn write_at_once(&mut self, sender: &mut uring::Sender, game: u32, frames: &[u8]) {
+        let mut ready = Vec::new();
+        for number in self.games.get(&game).into_iter().flatten() {
+            match &mut self.clients[*number] {
+                Some(client) if client.rest.is_empty() => ready.push(*number),
+                Some(client) => client.rest.extend_from_slice(frames),
+                None => {}
+            }
+        }
+        let sockets = ready
+            .iter()
+            .filter_map(|number| self.clients[*number].as_ref());
+        let sockets: Vec<_> = sockets.map(|client| client.socket.as_fd()).collect();
+        let sent = sender.send(&sockets, frames).unwrap_or_default();
+        for (number, sent) in ready.into_iter().zip(sent) {
+            let written = sent.unwrap_or(0);
+            if let Some(client) = &mut self.clients[number]
+                && written < frames.len()
+            {
                 client.rest.extend_from_slice(&frames[written..]);
                 self.blocked += 1;
             }

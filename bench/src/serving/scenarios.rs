@@ -93,7 +93,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "resume",
-        question: "5,000 clients resume at once, 200 records each, beside 200 that stay, at 50/s",
+        question: "5,000 clients resume at once, 200 records each, beside 200 that stay, at 10/s",
         repeat: super::resume::resume,
     },
     Scenario {
@@ -134,10 +134,12 @@ fn fanouts(settings: &Settings) -> impl Iterator<Item = Contender> {
     [fanout()].into_iter().chain(rival)
 }
 
-fn floors() -> [Contender; 2] {
+fn floors() -> [Contender; 4] {
     [
         Contender::floor("floor", &[]),
+        Contender::floor("floor, io_uring", &["--uring"]),
         Contender::floor("joining floor", &["--join"]),
+        Contender::floor("joining floor, io_uring", &["--join", "--uring"]),
     ]
 }
 
