@@ -10,6 +10,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -153,6 +154,8 @@ fn read(mut config: ClientConfig, topic: &str) -> Result<Vec<Record>> {
     let consumer: BaseConsumer = config
         .set("group.id", "e2e")
         .set("enable.auto.commit", "false")
+        // Behind the last record there may be marks of transactions, which nobody sees.
+        .set("enable.partition.eof", "true")
         .create()?;
     let (low, high) = consumer.fetch_watermarks(topic, 0, LIMIT)?;
     let mut records = Vec::new();
@@ -163,9 +166,13 @@ fn read(mut config: ClientConfig, topic: &str) -> Result<Vec<Record>> {
     partitions.add_partition_offset(topic, 0, Offset::Offset(low))?;
     consumer.assign(&partitions)?;
     loop {
-        let message = consumer
+        let polled = consumer
             .poll(LIMIT)
-            .with_context(|| format!("{topic} is not read to its end at {high}"))??;
+            .with_context(|| format!("{topic} is not read to its end at {high}"))?;
+        let message = match polled {
+            Err(KafkaError::PartitionEOF(_)) => break,
+            message => message?,
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         records.push(Record {
             key: message.key().map(text),
@@ -181,9 +188,10 @@ fn read(mut config: ClientConfig, topic: &str) -> Result<Vec<Record>> {
                 .collect(),
         });
         if message.offset() + 1 >= high {
-            consumer.unassign()?;
-            let _ = consumer.poll(Duration::ZERO);
-            return Ok(records);
+            break;
         }
     }
+    consumer.unassign()?;
+    let _ = consumer.poll(Duration::ZERO);
+    Ok(records)
 }

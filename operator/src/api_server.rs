@@ -25,9 +25,9 @@ pub(crate) fn observed(client: Client, calls: Calls) -> Client {
         let (client, calls, permits) = (client.clone(), calls.clone(), permits.clone());
         async move {
             let call = call(request.method(), request.uri());
-            // A watch lasts, and takes nobody's turn.
+            // A watch lasts, and takes nobody's turn. The Lease has no time for turns.
             let _permit = match call {
-                WATCH => None,
+                WATCH | LEASE => None,
                 _ => permits.acquire().await.ok(),
             };
             let exchange = async {
@@ -44,13 +44,14 @@ pub(crate) fn observed(client: Client, calls: Calls) -> Client {
 }
 
 const WATCH: &str = "watch";
+const LEASE: &str = "lease";
 
 /// The name of a request in metrics and traces, whatever object it is about.
 fn call(method: &Method, uri: &Uri) -> &'static str {
     let parts: Vec<&str> = uri.path().split('/').collect();
     let of = |resource| parts.contains(&resource);
     match *method {
-        _ if of("leases") => "lease",
+        _ if of("leases") => LEASE,
         Method::POST if of("events") => "create event",
         Method::PATCH if of("events") => "patch event",
         Method::PATCH if parts.last() == Some(&"status") => "patch status",
@@ -86,6 +87,6 @@ mod tests {
         assert_eq!(call(Method::GET, &format!("{games}?&watch=true")), WATCH);
         assert_eq!(call(Method::GET, &format!("{games}/1")), "get");
         let lease = "/apis/coordination.k8s.io/v1/namespaces/a/leases/x";
-        assert_eq!(call(Method::PUT, lease), "lease");
+        assert_eq!(call(Method::PUT, lease), LEASE);
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use url::Url;
 
+use crate::leader::LeaderArgs;
+
 /// Reconciles Games and Feeds: tables, connectors, Kafka topics and routes.
 ///
 /// Kubernetes is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's service
@@ -67,6 +69,9 @@ pub struct Args {
     /// How long one call to MySQL, Kafka or Kafka Connect may take.
     #[arg(long, env = "GAMECAST_OPERATOR_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub call_timeout: Duration,
+
+    #[command(flatten)]
+    pub leader: LeaderArgs,
 
     /// The only namespace to serve; all of them where there is none.
     #[arg(long, env = "GAMECAST_OPERATOR_NAMESPACE")]

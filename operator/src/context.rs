@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::capture::Capture;
 use crate::conflict::{Claimant, Conflicts, Losers};
 use crate::kafka::{Routes, Topics};
+use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics};
 use crate::mysql::Server;
@@ -23,6 +24,10 @@ use crate::plan::{self, FEED, GAME, RoutePlan, Site};
 /// Clients, caches and what is remembered.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    /// What everything that is done is bound to.
+    pub(crate) term: Term,
+    /// How long a call of a server may take.
+    pub(crate) call_timeout: Duration,
     pub(crate) site: Site,
     /// The only namespace that is served, where there is one.
     pub(crate) namespace: Option<String>,

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crds::ConditionType;
 use thiserror::Error;
 
+use crate::leader::TermOver;
 use crate::metrics::Backend;
 use crate::reason::Reason;
 
@@ -54,6 +55,13 @@ impl Failure {
             backend: Some(backend),
             ..self
         }
+    }
+}
+
+impl From<TermOver> for Failure {
+    fn from(error: TermOver) -> Self {
+        // Whoever leads now goes on with the object.
+        Self::new(Reason::NotLeading, error.to_string()).with_retry(Retry::OnChange)
     }
 }
 

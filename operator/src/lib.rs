@@ -12,6 +12,8 @@
 //! * Pure: `plan` (what an object asks for), `conflict` (who is older), `status` (conditions).
 //! * One module for each server: `mysql`, `kafka`, `connect`; `capture` puts the three together
 //!   to a connector that has been seen to stream, and `settle` proves that it is done.
+//! * `leader` elects one of several operators; `duty` is what it does for one `Term`, to which every
+//!   call of a server is bound; a `warrant` is asked of the API server before data is deleted.
 //! * `batch` makes one call of what many ask at the same time; nothing else bounds how many
 //!   objects are reconciled at once.
 
@@ -24,8 +26,11 @@ mod capture;
 mod conflict;
 mod connect;
 mod context;
+mod duty;
 mod failure;
 mod kafka;
+mod kubernetes;
+mod leader;
 mod memory;
 mod metrics;
 mod mysql;
@@ -37,8 +42,10 @@ mod run;
 mod settle;
 mod status;
 mod sweep;
+mod warrant;
 mod watch;
 
 pub use args::Args;
+pub use leader::{LeaderArgs, TimingError};
 pub use reason::Reason;
 pub use run::{RunError, run};

@@ -137,6 +137,7 @@ pub(crate) struct Metrics {
     restarts: Family<Restarts, Counter>,
     objects: Family<Reconcile, Gauge>,
     markers: Counter,
+    leader: Gauge,
 }
 
 impl Metrics {
@@ -150,6 +151,7 @@ impl Metrics {
             restarts: Family::default(),
             objects: Family::default(),
             markers: Counter::default(),
+            leader: Gauge::default(),
         };
         registry.register_with_unit(
             "gamecast_operator_reconcile",
@@ -188,6 +190,11 @@ impl Metrics {
             "gamecast_operator_markers",
             "Marker rows written to prove that connectors stream",
             metrics.markers.clone(),
+        );
+        registry.register(
+            "gamecast_operator_leader",
+            "1 while this process leads, 0 while another one may",
+            metrics.leader.clone(),
         );
         metrics
     }
@@ -240,6 +247,14 @@ impl Metrics {
         };
         from.map(|outcome| gauge(outcome).dec());
         to.map(|outcome| gauge(outcome).inc());
+    }
+
+    /// Notes whether this process leads. One that does not knows nothing of objects.
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+        if !leads {
+            self.objects.clear();
+        }
     }
 
     pub(crate) fn marker(&self) {

@@ -70,6 +70,10 @@ reasons! {
     RoutesNotRead,
     /// The Kubernetes API server did not take a change.
     ApiServer,
+    /// In logs only: another operator leads, and goes on with the object.
+    NotLeading,
+    /// In logs only: the object is not the one any more whose data was to be deleted.
+    Superseded,
 }
 
 impl fmt::Display for Reason {

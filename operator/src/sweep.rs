@@ -9,10 +9,9 @@ use kube::runtime::reflector::ObjectRef;
 use route::RouteKey;
 
 use crate::context::Context;
-use crate::failure::{Failure, chain};
-use crate::metrics::Backend;
+use crate::failure::Failure;
+use crate::kubernetes::ApiError;
 use crate::plan::{ConnectorPlan, FEED, GAME};
-use crate::reason::Reason;
 
 /// Removes routes and dedicated connectors whose objects are gone.
 pub(crate) async fn sweep(ctx: &Context) -> Result<(), Failure> {
@@ -96,7 +95,7 @@ async fn is_gone(ctx: &Context, key: &RouteKey) -> Result<bool, Failure> {
         GAME => Ok(game(ctx, key).await?.is_none()),
         _ => {
             let feeds: Api<Feed> = Api::namespaced(ctx.client.clone(), &key.namespace);
-            let feed = feeds.get_opt(&key.name).await;
+            let feed = ctx.ask(feeds.get_opt(&key.name)).await;
             Ok(feed.map_err(|error| failed(key, &error))?.is_none())
         }
     }
@@ -104,13 +103,12 @@ async fn is_gone(ctx: &Context, key: &RouteKey) -> Result<bool, Failure> {
 
 async fn game(ctx: &Context, key: &RouteKey) -> Result<Option<Game>, Failure> {
     let games: Api<Game> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let game = games.get_opt(&key.name).await;
+    let game = ctx.ask(games.get_opt(&key.name)).await;
     game.map_err(|error| failed(key, &error))
 }
 
-fn failed(key: &RouteKey, error: &kube::Error) -> Failure {
-    let message = format!("failed to look up {key}: {}", chain(error));
-    Failure::new(Reason::ApiServer, message).of(Backend::Kubernetes)
+fn failed(key: &RouteKey, error: &ApiError) -> Failure {
+    error.failure(&format!("look up {key}"))
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ impl Readiness {
         self.lock().remove(what);
     }
 
+    /// Nothing is waited for any longer.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// True when nothing is waited for.
     pub fn is_ready(&self) -> bool {
         self.lock().is_empty()

@@ -25,6 +25,7 @@ use url::Url;
 use crate::batch::Batch;
 use crate::calls::Calls;
 use crate::failure::{Failure, Retry, chain, shortened};
+use crate::leader::{Term, TermOver, Unanswered};
 use crate::metrics::Backend;
 use crate::position::Position;
 use crate::reason::Reason;
@@ -113,6 +114,7 @@ struct Rest {
     http: Client,
     base: Url,
     timeout: Duration,
+    term: Term,
     calls: Calls,
 }
 
@@ -125,6 +127,14 @@ pub(crate) enum ConnectError {
         url: String,
         source: Arc<reqwest::Error>,
     },
+    #[error("failed to {action}: Kafka Connect at {url} did not answer within {}", humantime::format_duration(*after))]
+    Late {
+        action: String,
+        url: String,
+        after: Duration,
+    },
+    #[error(transparent)]
+    Over(#[from] TermOver),
     #[error("failed to {action}: Kafka Connect at {url} rebalances or starts")]
     Rebalancing { action: String, url: String },
     #[error("failed to {action}: Kafka Connect at {url} answered {status}: {text}")]
@@ -151,7 +161,10 @@ pub(crate) enum ConnectError {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let (reason, retry) = match &error {
-            ConnectError::Unavailable { .. } => (Reason::ConnectUnavailable, Retry::Backoff),
+            ConnectError::Over(over) => return (*over).into(),
+            ConnectError::Unavailable { .. } | ConnectError::Late { .. } => {
+                (Reason::ConnectUnavailable, Retry::Backoff)
+            }
             ConnectError::Rebalancing { .. } => (Reason::ConnectRebalancing, Retry::Soon),
             ConnectError::Refused { status, .. } if status.is_server_error() => {
                 (Reason::ConnectUnavailable, Retry::Backoff)
@@ -172,11 +185,17 @@ impl From<ConnectError> for Failure {
 
 impl Connect {
     /// A client of the Connect at `base`. Connects when used. Must be called within a tokio runtime.
-    pub(crate) fn new(base: Url, timeout: Duration, calls: Calls) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        base: Url,
+        timeout: Duration,
+        term: &Term,
+        calls: Calls,
+    ) -> Result<Self, reqwest::Error> {
         let rest = Arc::new(Rest {
             http: Client::builder().connect_timeout(timeout).build()?,
             base,
             timeout,
+            term: term.clone(),
             calls,
         });
         let lister = rest.clone();
@@ -242,12 +261,21 @@ impl Rest {
                 .into_iter()
                 .fold(request, |request, body| request.json(body));
             let exchange = async {
-                let response = request.timeout(self.timeout).send().await?;
-                let status = response.status();
-                Ok((status, response.text().await?))
+                let response = request.send().await?;
+                Ok((response.status(), response.text().await?))
             };
-            let exchange = self.calls.observe(call, exchange);
-            let (status, text) = exchange.await.map_err(unavailable)?;
+            let answer = async {
+                match self.term.bound(self.timeout, exchange).await {
+                    Ok(answer) => answer.map_err(unavailable),
+                    Err(Unanswered::Over(over)) => Err(over.into()),
+                    Err(Unanswered::Late(after)) => Err(ConnectError::Late {
+                        action: action.clone(),
+                        url: server.clone(),
+                        after,
+                    }),
+                }
+            };
+            let (status, text) = self.calls.observe(call, answer).await?;
             match status {
                 StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::CONFLICT if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,

@@ -59,7 +59,13 @@ async fn connect(answers: &[(&str, &[(u16, Value)])]) -> (Connect, Arc<Stub>) {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async { axum::serve(listener, router).await });
     let calls = Calls::new(Backend::Connect, Metrics::new(&mut Registry::default()));
-    let connect = Connect::new(url.parse().unwrap(), Duration::from_secs(2), calls).unwrap();
+    let connect = Connect::new(
+        url.parse().unwrap(),
+        Duration::from_secs(2),
+        &Term::unlimited(),
+        calls,
+    )
+    .unwrap();
     (connect, stub)
 }
 

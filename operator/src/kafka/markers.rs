@@ -6,20 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
-use thiserror::Error;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::Access;
-use crate::failure::{Failure, chain};
-use crate::metrics::Backend;
+use super::{Access, TopicError};
 use crate::position::Position;
-use crate::reason::Reason;
 
 /// How often a consumer looks whether it is still held.
 const HELD: Duration = Duration::from_secs(1);
@@ -39,25 +34,6 @@ pub(crate) struct Markers {
 struct Reader {
     consumer: StreamConsumer,
     is_stale: AtomicBool,
-}
-
-/// Why a marker topic could not be followed.
-#[derive(Debug, Clone, Error)]
-pub(crate) enum MarkerError {
-    #[error("failed to read the marker topic {topic} at {servers}")]
-    Consume {
-        topic: String,
-        servers: String,
-        source: KafkaError,
-    },
-    #[error("a thread of the operator failed")]
-    Thread(#[source] Arc<tokio::task::JoinError>),
-}
-
-impl From<MarkerError> for Failure {
-    fn from(error: MarkerError) -> Self {
-        Failure::new(Reason::KafkaUnavailable, chain(&error)).of(Backend::Kafka)
-    }
 }
 
 /// The part of a marker row that counts.
@@ -92,19 +68,16 @@ impl Markers {
     }
 
     /// Follows `topic` from its end as it is now. One topic must not be followed twice at a time.
-    pub(crate) async fn follow(&self, topic: &str) -> Result<Following, MarkerError> {
-        let failed = |source| MarkerError::Consume {
-            topic: topic.into(),
-            servers: self.access.bootstrap_servers.clone(),
-            source,
-        };
+    pub(crate) async fn follow(&self, topic: &str) -> Result<Following, TopicError> {
+        let action = format!("read the marker topic {topic}");
+        let failed = |source| self.access.failed(action.clone(), source);
         let reader = self.reader().map_err(failed)?;
-        let (asked, name, wait) = (reader.clone(), topic.to_owned(), self.access.timeout);
-        let watermarks = spawn_blocking(move || asked.consumer.fetch_watermarks(&name, 0, wait));
-        let (_, end) = watermarks
-            .await
-            .map_err(|error| MarkerError::Thread(Arc::new(error)))?
-            .map_err(failed)?;
+        let (asked, name) = (reader.clone(), topic.to_owned());
+        let watermarks = move |limit| asked.consumer.fetch_watermarks(&name, 0, limit);
+        let found = self
+            .access
+            .ask_blocking("look up ends", &action, watermarks);
+        let (_, end) = found.await?;
         let mut partition = TopicPartitionList::new();
         partition
             .add_partition_offset(topic, 0, Offset::Offset(end))

@@ -6,10 +6,12 @@
 //!            +- window         how long a topic keeps every record
 //!            +- delete_topic
 //!   Routes ---- the routes topic: what it holds, ensure_route / delete_route
+//!     Publisher  its one writer, which fences off others
 //!   Markers --- awaits marker rows on their topics
 //! ```
 
 mod markers;
+mod publisher;
 mod routes;
 mod topics;
 mod window;
@@ -18,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 use topicid::DescribeError;
 
 use crate::calls::Calls;
 use crate::failure::{Failure, chain};
+use crate::leader::{Term, TermOver, Unanswered};
 use crate::metrics::Backend;
 use crate::plan::PlanError;
 use crate::reason::Reason;
@@ -37,6 +41,7 @@ pub(crate) use topics::{Topic, Topics};
 pub(crate) struct Access {
     pub(crate) bootstrap_servers: String,
     pub(crate) timeout: Duration,
+    pub(crate) term: Term,
     pub(crate) calls: Calls,
 }
 
@@ -61,10 +66,74 @@ impl Access {
             .set("group.id", "gamecast-operator")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            // What another operator has not committed was never said.
+            .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
             .set("fetch.error.backoff.ms", "100")
             .set("topic.metadata.refresh.fast.interval.ms", "50");
         config
+    }
+
+    /// Makes a request within the term. `call` is its name in metrics, `action` what it is for.
+    async fn ask<T>(
+        &self,
+        call: &'static str,
+        action: &str,
+        request: impl Future<Output = KafkaResult<T>>,
+    ) -> Result<T, TopicError> {
+        let answer = async {
+            let answer = self.within(action, request).await?;
+            answer.map_err(|source| self.failed(action.into(), source))
+        };
+        self.calls.observe(call, answer).await
+    }
+
+    /// Makes a request that blocks a thread, and is told for how long it may.
+    async fn ask_blocking<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        action: &str,
+        request: impl FnOnce(Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, TopicError> {
+        let limit = self.term.left(self.timeout)?;
+        let request = spawn_blocking(move || request(limit));
+        let answer = async { request.await.unwrap_or(Err(KafkaError::Canceled)) };
+        self.ask(call, action, answer).await
+    }
+
+    async fn within<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = T>,
+    ) -> Result<T, TopicError> {
+        match self.term.bound(self.timeout, request).await {
+            Ok(answer) => Ok(answer),
+            Err(Unanswered::Over(over)) => Err(over.into()),
+            Err(Unanswered::Late(after)) => Err(TopicError::Late {
+                action: action.into(),
+                servers: self.bootstrap_servers.clone(),
+                after,
+            }),
+        }
+    }
+
+    fn failed(&self, action: String, source: KafkaError) -> TopicError {
+        match source.rdkafka_error_code() {
+            Some(code) => self.refused(action, code),
+            None => TopicError::Request {
+                action,
+                servers: self.bootstrap_servers.clone(),
+                source: Arc::new(source),
+            },
+        }
+    }
+
+    fn refused(&self, action: String, code: RDKafkaErrorCode) -> TopicError {
+        TopicError::Refused {
+            action,
+            servers: self.bootstrap_servers.clone(),
+            code,
+        }
     }
 }
 
@@ -98,6 +167,14 @@ pub(crate) enum TopicError {
     NotVisible { topic: String, servers: String },
     #[error("the routes topic {topic} has not been read to its end yet")]
     RoutesNotRead { topic: String },
+    #[error("failed to {action}: Kafka at {servers} did not answer within {}", humantime::format_duration(*after))]
+    Late {
+        action: String,
+        servers: String,
+        after: Duration,
+    },
+    #[error(transparent)]
+    Over(#[from] TermOver),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error("a thread of the operator failed")]
@@ -108,6 +185,7 @@ impl From<TopicError> for Failure {
     fn from(error: TopicError) -> Self {
         let reason = match &error {
             TopicError::Plan(error) => return error.clone().into(),
+            TopicError::Over(over) => return (*over).into(),
             TopicError::RoutesNotRead { .. } => Reason::RoutesNotRead,
             TopicError::Partitions { .. } => Reason::TopicMismatch,
             TopicError::Refused { code, .. } if is_refusal(*code) => Reason::KafkaRefused,

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use route::{Route, RouteKey};
 use service::admin::Readiness;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
+use super::publisher::{Change, Publisher, publish_each};
 use super::{Access, TopicError, Topics};
+use crate::batch::Batch;
 use crate::plan::TopicPlan;
 
 /// What the process is not ready without.
@@ -35,7 +35,8 @@ pub(crate) type Watched = mpsc::UnboundedReceiver<RouteKey>;
 pub(crate) struct Routes {
     plan: TopicPlan,
     access: Access,
-    producer: FutureProducer,
+    publisher: Arc<Publisher>,
+    write: Batch<Change, Result<i64, TopicError>>,
     held: Mutex<Held>,
     /// True once the topic has been read to its end.
     is_read: watch::Sender<bool>,
@@ -83,50 +84,37 @@ impl Held {
 }
 
 impl Routes {
-    /// A reader and writer of the routes topic, which does nothing until [`Self::run`] runs.
-    pub(crate) fn new(plan: TopicPlan, access: &Access) -> KafkaResult<(Self, Watched)> {
-        let mut config = access.client();
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("message.timeout.ms", access.timeout.as_millis().to_string());
+    /// A reader and writer of the routes topic, which does nothing until [`Self::run`] runs. Must be
+    /// called within a tokio runtime.
+    pub(crate) fn new(plan: TopicPlan, access: &Access) -> (Self, Watched) {
+        let publisher = Arc::new(Publisher::new(&plan.name, access));
+        let writer = publisher.clone();
         let (changed, watched) = mpsc::unbounded();
         let routes = Self {
             plan,
             access: access.clone(),
-            producer: config.create()?,
+            publisher,
+            write: Batch::new(move |changes| publish_each(writer.clone(), changes)),
             held: Mutex::default(),
             is_read: watch::Sender::new(false),
             again: Notify::new(),
             changed,
         };
-        Ok((routes, watched))
+        (routes, watched)
     }
 
-    /// Makes the topic, reads it and follows it until `shutdown`.
-    pub(crate) async fn run(
-        &self,
-        topics: &Topics,
-        readiness: &Readiness,
-        shutdown: CancellationToken,
-    ) {
+    /// Makes the topic, reads it and follows it, for ever.
+    pub(crate) async fn run(&self, topics: &Topics, readiness: &Readiness) {
         readiness.await_for(
             WAITS_FOR,
             format!("the topic {} is not read yet", self.plan.name),
         );
-        let follow = async {
-            loop {
-                if let Err(error) = self.follow(topics, readiness).await {
-                    let error = crate::failure::chain(&error);
-                    tracing::warn!(error, "the routes topic cannot be read, trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
+        loop {
+            if let Err(error) = self.follow(topics, readiness).await {
+                let error = crate::failure::chain(&error);
+                tracing::warn!(error, "the routes topic cannot be read, trying again");
+                tokio::time::sleep(PAUSE).await;
             }
-        };
-        tokio::select! {
-            () = follow => {}
-            () = shutdown.cancelled() => {}
         }
     }
 
@@ -145,9 +133,12 @@ impl Routes {
 
     async fn follow(&self, topics: &Topics, readiness: &Readiness) -> Result<(), TopicError> {
         let topic = topics.ensure_topic(&self.plan).await?;
+        // Before it is read: what is read then is all there is.
+        self.publisher.fence().await?;
         let mut config = self.access.consumer();
         config.set("enable.partition.eof", "true");
-        let failed = |source| self.failed("read", source);
+        let action = format!("read the topic {}", self.plan.name);
+        let failed = |source| self.access.failed(action.clone(), source);
         let consumer: StreamConsumer = config.create().map_err(failed)?;
         let mut all = TopicPartitionList::new();
         all.add_partition_offset(&self.plan.name, 0, Offset::Beginning)
@@ -244,32 +235,17 @@ impl Routes {
     }
 
     async fn write(&self, key: &str, json: Option<&[u8]>) -> Result<(), TopicError> {
-        let record: FutureRecord<'_, str, [u8]> = FutureRecord {
-            topic: &self.plan.name,
-            partition: Some(0),
-            payload: json,
-            key: Some(key),
-            timestamp: None,
-            headers: None,
+        let ours: Option<Vec<u8>> = json.map(Into::into);
+        self.lock().writing.insert(key.into(), ours.clone());
+        let change = Change {
+            key: key.into(),
+            json: ours,
         };
-        let ours = json.map(Into::into);
-        self.lock().writing.insert(key.into(), ours);
-        let sending = self.producer.send(record, self.access.timeout);
-        let sent = self.access.calls.observe("produce", sending).await;
+        let written = self.write.ask(change).await;
         let mut held = self.lock();
         held.writing.remove(key);
-        let delivery = sent.map_err(|(source, _)| self.failed("write", source))?;
-        held.apply(key, delivery.offset, json);
+        held.apply(key, written?, json);
         Ok(())
-    }
-
-    /// Sends what is queued.
-    pub(crate) async fn flush(self: Arc<Self>) {
-        let wait = self.access.timeout;
-        let flushed = tokio::task::spawn_blocking(move || self.producer.flush(wait)).await;
-        if let Ok(Err(error)) = flushed {
-            tracing::warn!(%error, "failed to flush the routes");
-        }
     }
 
     /// Waits until the topic has been read to its end, a moment after the process starts.
@@ -287,14 +263,6 @@ impl Routes {
     /// True when the topic has been read to its end.
     pub(crate) fn is_read(&self) -> bool {
         *self.is_read.borrow()
-    }
-
-    fn failed(&self, what: &str, source: KafkaError) -> TopicError {
-        TopicError::Request {
-            action: format!("{what} the routes topic {}", self.plan.name),
-            servers: self.access.bootstrap_servers.clone(),
-            source: Arc::new(source),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

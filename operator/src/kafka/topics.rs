@@ -136,16 +136,18 @@ impl Topics {
     /// Deletes the topic. One that is not there is no failure.
     pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let action = || format!("delete the topic {name}");
-        let options = self.admin.options();
+        let admin = &self.admin;
         let names = [name];
-        let deleted = self.admin.client.delete_topics(&names, &options);
-        let deleted = self.admin.observe("delete topics", deleted).await;
-        let results = deleted.map_err(|source| self.admin.failed(action(), source))?;
+        let results = admin
+            .ask("delete topics", &action(), |options| {
+                admin.client.delete_topics(&names, options)
+            })
+            .await?;
         for result in results {
             match result {
                 Ok(_) => tracing::info!(topic = name, "deleted the topic"),
                 Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
-                Err((_, code)) => return Err(self.admin.refused(action(), code)),
+                Err((_, code)) => return Err(admin.access.refused(action(), code)),
             }
         }
         Ok(())
@@ -174,26 +176,17 @@ impl Topics {
     pub(crate) async fn ends(&self, topic: &Topic) -> Result<Vec<i64>, TopicError> {
         let (admin, name) = (self.admin.clone(), topic.name.clone());
         let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
-        let ends = spawn_blocking(move || {
+        let action = format!("look up the end of the topic {name}");
+        let ends = move |limit| {
+            let client = admin.client.inner();
+            let end = |partition| client.fetch_watermarks(&name, partition, limit);
             (0..partitions)
-                .map(|partition| {
-                    let client = admin.client.inner();
-                    client
-                        .fetch_watermarks(&name, partition, admin.access.timeout)
-                        .map(|(_, end)| end)
-                        .map_err(|source| {
-                            admin.failed(format!("look up the end of the topic {name}"), source)
-                        })
-                })
+                .map(|partition| end(partition).map(|(_, end)| end))
                 .collect()
-        });
-        let ends = async { ends.await.map_err(thread)? };
-        self.admin.observe("look up ends", ends).await
+        };
+        let access = &self.admin.access;
+        access.ask_blocking("look up ends", &action, ends).await
     }
-}
-
-fn thread(error: tokio::task::JoinError) -> TopicError {
-    TopicError::Thread(Arc::new(error))
 }
 
 fn topic(name: &str, description: Description, created: bool) -> Topic {
@@ -227,63 +220,38 @@ fn merged(plan: &TopicPlan, entries: &[ConfigEntry]) -> Option<HashMap<String, S
 }
 
 impl Admin {
-    fn options(&self) -> AdminOptions {
-        AdminOptions::new()
-            .request_timeout(Some(self.access.timeout))
-            .operation_timeout(Some(self.access.timeout))
-    }
-
-    async fn observe<T, E>(
+    /// Makes a request within the term.
+    async fn ask<T, F: Future<Output = KafkaResult<T>>>(
         &self,
         call: &'static str,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        self.access.calls.observe(call, work).await
-    }
-
-    fn failed(&self, action: String, source: rdkafka::error::KafkaError) -> TopicError {
-        let servers = self.access.bootstrap_servers.clone();
-        match source.rdkafka_error_code() {
-            Some(code) => TopicError::Refused {
-                action,
-                servers,
-                code,
-            },
-            None => TopicError::Request {
-                action,
-                servers,
-                source: Arc::new(source),
-            },
-        }
-    }
-
-    fn refused(&self, action: String, code: RDKafkaErrorCode) -> TopicError {
-        TopicError::Refused {
-            action,
-            servers: self.access.bootstrap_servers.clone(),
-            code,
-        }
+        action: &str,
+        request: impl FnOnce(&AdminOptions) -> F,
+    ) -> Result<T, TopicError> {
+        let limit = self.access.term.left(self.access.timeout)?;
+        let options = AdminOptions::new()
+            .request_timeout(Some(limit))
+            .operation_timeout(Some(limit));
+        self.access.ask(call, action, request(&options)).await
     }
 
     async fn describe(self: &Arc<Self>, names: Vec<String>) -> Vec<Described> {
-        let admin = self.clone();
-        let asked = names.clone();
-        let found = spawn_blocking(move || {
-            topicid::describe(admin.client.inner(), &asked, admin.access.timeout)
-        });
+        let (admin, asked) = (self.clone(), names.clone());
+        let action = "look up topics";
         let found = async {
-            let found = found.await.map_err(thread)?;
+            let limit = self.access.term.left(self.access.timeout)?;
+            let found =
+                spawn_blocking(move || topicid::describe(admin.client.inner(), &asked, limit));
+            let found = self.access.within(action, found).await?;
+            let found = found.map_err(|error| TopicError::Thread(Arc::new(error)))?;
             found.map_err(|source| match source {
-                topicid::DescribeError::Request(code) => {
-                    self.refused("look up topics".into(), code)
-                }
+                topicid::DescribeError::Request(code) => self.access.refused(action.into(), code),
                 source => TopicError::Describe {
                     servers: self.access.bootstrap_servers.clone(),
                     source,
                 },
             })
         };
-        let found = self.observe("describe topics", found).await;
+        let found = self.access.calls.observe("describe topics", found).await;
         each(names.len(), found, |topics| {
             topics.into_iter().map(Ok).collect()
         })
@@ -300,17 +268,20 @@ impl Admin {
                     .fold(topic, |topic, (key, value)| topic.set(key, value))
             })
             .collect();
-        let options = self.options();
-        let created = self.client.create_topics(&topics, &options);
-        let created = self.observe("create topics", created).await;
-        let created = created.map_err(|source| self.failed("make topics".into(), source));
+        let created = self
+            .ask("create topics", "make topics", |options| {
+                self.client.create_topics(&topics, options)
+            })
+            .await;
         each(plans.len(), created, |results| {
             results
                 .into_iter()
                 .map(|result| match result {
                     Ok(_) => Ok(true),
                     Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(false),
-                    Err((name, code)) => Err(self.refused(format!("make the topic {name}"), code)),
+                    Err((name, code)) => {
+                        Err(self.access.refused(format!("make the topic {name}"), code))
+                    }
                 })
                 .collect()
         })
@@ -321,11 +292,12 @@ impl Admin {
             .iter()
             .map(|name| ResourceSpecifier::Topic(name))
             .collect();
-        let action = || "look up the configuration of topics".to_owned();
-        let options = self.options();
-        let found = self.client.describe_configs(&topics, &options);
-        let found = self.observe("describe configurations", found).await;
-        let found = found.map_err(|source| self.failed(action(), source));
+        let action = "look up the configuration of topics";
+        let found = self
+            .ask("describe configurations", action, |options| {
+                self.client.describe_configs(&topics, options)
+            })
+            .await;
         each(names.len(), found, |resources| {
             let mut entries: HashMap<String, Arc<[ConfigEntry]>> = HashMap::new();
             for resource in resources.into_iter().flatten() {
@@ -337,7 +309,8 @@ impl Admin {
                 .iter()
                 .map(|name| {
                     entries.get(name).cloned().ok_or_else(|| {
-                        self.refused(action(), RDKafkaErrorCode::UnknownTopicOrPartition)
+                        self.access
+                            .refused(action.into(), RDKafkaErrorCode::UnknownTopicOrPartition)
                     })
                 })
                 .collect()
@@ -345,16 +318,17 @@ impl Admin {
     }
 
     async fn alter(&self, name: &str, config: &HashMap<String, String>) -> Result<(), TopicError> {
-        let action = || format!("set the configuration of the topic {name}");
+        let action = format!("set the configuration of the topic {name}");
         let request = config.iter().fold(
             AlterConfig::new(ResourceSpecifier::Topic(name)),
             |request, (key, value)| request.set(key, value),
         );
-        let (requests, options) = ([request], self.options());
-        let altered = self.client.alter_configs(&requests, &options);
-        let altered = self.observe("alter configurations", altered).await;
-        for result in altered.map_err(|source| self.failed(action(), source))? {
-            result.map_err(|(_, code)| self.refused(action(), code))?;
+        let requests = [request];
+        let altered = self.ask("alter configurations", &action, |options| {
+            self.client.alter_configs(&requests, options)
+        });
+        for result in altered.await? {
+            result.map_err(|(_, code)| self.access.refused(action.clone(), code))?;
         }
         Ok(())
     }

@@ -19,15 +19,15 @@ impl Server {
              CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3)) DEFAULT CHARSET=utf8mb4",
             quote(table)?
         );
-        self.session.run("make a marker table", &sql, ()).await?;
-        Ok(())
+        let action = "make a marker table";
+        self.session.alter(action, table, &sql).await
     }
 
     /// Ends a marker table.
     pub(crate) async fn delete_marker_table(&self, table: &str) -> Result<(), MysqlError> {
         let sql = format!("DROP TABLE IF EXISTS {}", quote(table)?);
-        self.session.run("drop a marker table", &sql, ()).await?;
-        Ok(())
+        let action = "drop a marker table";
+        self.session.alter(action, table, &sql).await
     }
 
     /// Commits a marker row that holds `token`.

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   Server --+- inspect   columns of tables and names of games, one query for all who ask
-//!            +- ensure_table / delete_table
+//!            +- ensure_table / delete_table, each with the table's lock
 //!            +- ensure_marker_table / delete_marker_table / write_marker
 //! ```
 
 mod inspect;
+mod lock;
 mod marker;
 mod table;
 
@@ -17,15 +18,17 @@ use database::{Database, DatabaseError};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Pool, Row};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::batch::Batch;
 use crate::calls::Calls;
 use crate::failure::{Failure, chain};
+use crate::leader::{Term, TermOver, Unanswered};
 use crate::metrics::Backend;
 use crate::reason::Reason;
 use inspect::Found;
+use lock::LOCK_IDLE;
 
 /// Statements that run at a time on one server.
 const STATEMENTS: usize = 8;
@@ -50,6 +53,7 @@ struct Session {
     schema: String,
     pool: Pool,
     timeout: Duration,
+    term: Term,
     calls: Calls,
     permits: Semaphore,
 }
@@ -69,6 +73,17 @@ pub(crate) enum MysqlError {
         address: String,
         source: Arc<mysql_async::Error>,
     },
+    #[error(
+        "the table {table} at {address} is locked by connection {holder} of another operator, which MySQL ends {} after its last statement",
+        humantime::format_duration(LOCK_IDLE)
+    )]
+    Locked {
+        table: String,
+        address: String,
+        holder: u64,
+    },
+    #[error(transparent)]
+    Over(#[from] TermOver),
     #[error(transparent)]
     Mismatch(#[from] crate::plan::TableMismatch),
     #[error(transparent)]
@@ -84,6 +99,7 @@ impl From<MysqlError> for Failure {
         match error {
             MysqlError::Mismatch(mismatch) => mismatch.into(),
             MysqlError::Plan(error) => error.into(),
+            MysqlError::Over(over) => over.into(),
             _ if refused => Failure::new(Reason::DatabaseRefused, chain(&error)).of(Backend::Mysql),
             _ => Failure::new(Reason::DatabaseUnavailable, chain(&error)).of(Backend::Mysql),
         }
@@ -99,9 +115,16 @@ fn is_unavailable(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// True where the server chose the statement to end a deadlock.
-fn is_deadlock(error: &mysql_async::Error) -> bool {
-    matches!(error, mysql_async::Error::Server(error) if error.code == 1213)
+impl MysqlError {
+    /// True where the server chose the statement to end a deadlock.
+    fn is_deadlock(&self) -> bool {
+        match self {
+            Self::Statement { source, .. } => {
+                matches!(&**source, mysql_async::Error::Server(error) if error.code == 1213)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Server {
@@ -113,6 +136,7 @@ impl Server {
         name: &str,
         database: &Database,
         timeout: Duration,
+        term: &Term,
         calls: Calls,
     ) -> Result<Self, DatabaseError> {
         let session = Arc::new(Session {
@@ -121,6 +145,7 @@ impl Server {
             schema: database.schema.clone(),
             pool: database.pool()?,
             timeout,
+            term: term.clone(),
             calls,
             permits: Semaphore::new(STATEMENTS),
         });
@@ -162,18 +187,12 @@ impl Session {
         params: impl Into<Params>,
     ) -> Result<Vec<Row>, MysqlError> {
         let params = params.into();
-        let Ok(_permit) = self.permits.acquire().await else {
-            unreachable!("the semaphore is never closed");
-        };
+        let _permit = self.permit().await;
         let mut tries = 1;
         loop {
             let statement = self.try_run(action, sql, params.clone());
             match self.calls.observe(action, statement).await {
-                Err(MysqlError::Statement { source, .. })
-                    if is_deadlock(&source) && tries < DEADLOCKS =>
-                {
-                    tries += 1;
-                }
+                Err(error) if error.is_deadlock() && tries < DEADLOCKS => tries += 1,
                 result => return result,
             }
         }
@@ -185,31 +204,63 @@ impl Session {
         sql: &str,
         params: Params,
     ) -> Result<Vec<Row>, MysqlError> {
-        let expired = || MysqlError::Timeout {
-            action,
-            address: self.address.clone(),
-            after: self.timeout,
+        let mut connection = self.connect(action).await?;
+        let rows = self.execute(&mut connection, action, sql, params).await;
+        if let Err(MysqlError::Timeout { .. }) = rows {
+            give_up(connection);
+        }
+        rows
+    }
+
+    async fn permit(&self) -> SemaphorePermit<'_> {
+        let Ok(permit) = self.permits.acquire().await else {
+            unreachable!("the semaphore is never closed");
         };
-        let failed = |source| MysqlError::Statement {
-            action,
-            address: self.address.clone(),
-            source: Arc::new(source),
-        };
-        let connected = timeout(self.timeout, self.pool.get_conn()).await;
-        let mut connection = connected.map_err(|_| expired())?.map_err(failed)?;
+        permit
+    }
+
+    async fn connect(&self, action: &'static str) -> Result<Conn, MysqlError> {
+        self.within(action, self.pool.get_conn()).await
+    }
+
+    async fn execute(
+        &self,
+        connection: &mut Conn,
+        action: &'static str,
+        sql: &str,
+        params: Params,
+    ) -> Result<Vec<Row>, MysqlError> {
         let work = async {
             match params {
                 Params::Empty => connection.query(sql).await,
                 params => connection.exec(sql, params).await,
             }
         };
-        match timeout(self.timeout, work).await {
-            Ok(result) => result.map_err(failed),
-            Err(_) => {
-                // Its answer may come later, so nobody else may get this connection.
-                tokio::spawn(timeout(GOODBYE, Conn::disconnect(connection)));
-                Err(expired())
-            }
+        self.within(action, work).await
+    }
+
+    async fn within<T>(
+        &self,
+        action: &'static str,
+        call: impl Future<Output = Result<T, mysql_async::Error>>,
+    ) -> Result<T, MysqlError> {
+        match self.term.bound(self.timeout, call).await {
+            Ok(result) => result.map_err(|source| MysqlError::Statement {
+                action,
+                address: self.address.clone(),
+                source: Arc::new(source),
+            }),
+            Err(Unanswered::Late(after)) => Err(MysqlError::Timeout {
+                action,
+                address: self.address.clone(),
+                after,
+            }),
+            Err(Unanswered::Over(over)) => Err(over.into()),
         }
     }
+}
+
+/// Ends a connection whose answer may come later, so that nobody else gets it.
+fn give_up(connection: Conn) {
+    tokio::spawn(timeout(GOODBYE, Conn::disconnect(connection)));
 }

@@ -2,6 +2,7 @@
 
 use super::inspect::CATALOG;
 use super::{MysqlError, Server};
+use crate::failure::Failure;
 use crate::plan::{CATALOG_DDL, TableChange, TablePlan};
 
 impl Server {
@@ -12,14 +13,16 @@ impl Server {
         let changed = match table.change(&found.columns)? {
             TableChange::Nothing => false,
             TableChange::Execute(sql) => {
-                self.session.run("make or extend a table", &sql, ()).await?;
+                let session = &self.session;
+                let action = "make or extend a table";
+                session.alter(action, &table.name, &sql).await?;
                 tracing::info!(table = table.name, "made or extended the table");
                 true
             }
         };
         if !found.has_catalog {
             let action = "make the list of games";
-            self.session.run(action, CATALOG_DDL, ()).await?;
+            self.session.alter(action, CATALOG, CATALOG_DDL).await?;
         }
         // Two statements and not one that does either: that one uses up a row_id each time, and
         // many at a time wait for each other's locks.
@@ -41,19 +44,35 @@ impl Server {
 
     /// Ends the table and the game's row in the list of games. What is not there is no failure,
     /// and a table that was never this game's, because it does not fit, stays.
-    pub(crate) async fn delete_table(&self, table: &TablePlan) -> Result<(), MysqlError> {
-        let found = self.inspect(&table.name, None).await?;
-        if let Err(mismatch) = table.change(&found.columns) {
-            tracing::warn!(table = table.name, %mismatch, "left a table that is not the game's");
-            return Ok(());
-        }
-        self.session.run("drop a table", &table.drop(), ()).await?;
-        if found.has_catalog {
-            let sql = format!("DELETE FROM `{CATALOG}` WHERE game_id = ?");
-            let id = (table.game_id.as_str(),);
-            self.session.run("unlist a game", &sql, id).await?;
-        }
-        tracing::info!(table = table.name, "dropped the table");
-        Ok(())
+    ///
+    /// `warrant` is awaited once nobody else can change the table any more, and must not fail.
+    pub(crate) async fn delete_table(
+        &self,
+        table: &TablePlan,
+        warrant: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let mut locked = self.session.lock(&table.name).await?;
+        let deleted = async {
+            warrant.await?;
+            let found = self.inspect(&table.name, Some(&table.game_id)).await?;
+            if let Err(mismatch) = table.change(&found.columns) {
+                tracing::warn!(table = table.name, %mismatch, "left a table that is not the game's");
+                return Ok(());
+            }
+            // Looked up first: DROP TABLE IF EXISTS goes to the binlog in any case.
+            if !found.columns.is_empty() {
+                locked.run("drop a table", &table.drop(), ()).await?;
+                tracing::info!(table = table.name, "dropped the table");
+            }
+            if found.display_name.is_some() {
+                let sql = format!("DELETE FROM `{CATALOG}` WHERE game_id = ?");
+                let id = (table.game_id.as_str(),);
+                locked.run("unlist a game", &sql, id).await?;
+            }
+            Ok(())
+        };
+        let deleted = deleted.await;
+        locked.unlock().await;
+        deleted
     }
 }

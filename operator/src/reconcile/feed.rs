@@ -12,6 +12,7 @@ use crate::metrics::Kind;
 use crate::plan::{FEED, FeedPlan, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
+use crate::warrant::Warrant;
 
 impl Reconciled for Feed {
     type Plan = FeedPlan;
@@ -98,12 +99,15 @@ impl Reconciled for Feed {
     }
 
     async fn delete(&self, ctx: &Context, plan: &FeedPlan) -> Result<(), Failed> {
+        let warrant = Warrant::new(ctx, self);
+        warrant.check().await.at(ConditionType::RouteReady)?;
         let route = ctx.routes.delete_route(&plan.key).await;
         route.at(ConditionType::RouteReady)?;
         // A topic that the operator did not make is never deleted.
         let Some(create) = &plan.create else {
             return Ok(());
         };
+        warrant.check().await.at(ConditionType::TopicReady)?;
         let topic = ctx.topics.delete_planned(create).await;
         topic.at(ConditionType::TopicReady)
     }

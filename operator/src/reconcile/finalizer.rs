@@ -35,13 +35,12 @@ pub(super) async fn ensure<K: Reconciled>(
         "finalizers": finalizers,
     } });
     let name = object.name_any();
-    let patched = api(object, ctx)
-        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await;
-    match patched {
+    let (api, patch) = (api(object, ctx), Patch::Merge(&patch));
+    let params = PatchParams::default();
+    match ctx.ask(api.patch(&name, &params, &patch)).await {
         Ok(_) => Ok(()),
         // Gone meanwhile.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) if error.code() == Some(404) => Ok(()),
         Err(error) => Err(api_server("change the finalizers", &error)),
     }
 }
@@ -49,7 +48,8 @@ pub(super) async fn ensure<K: Reconciled>(
 /// Lets a deleted object go.
 pub(super) async fn remove<K: Reconciled>(object: &K, ctx: &Context) -> Result<(), Failed> {
     // As it is now: its status may have been written while its data was deleted.
-    let found = api(object, ctx).get_opt(&object.name_any()).await;
+    let (api, name) = (api(object, ctx), object.name_any());
+    let found = ctx.ask(api.get_opt(&name)).await;
     match found.map_err(|error| api_server("look up the object", &error))? {
         Some(latest) if latest.uid() == object.uid() => ensure(&latest, ctx, false).await,
         _ => Ok(()),

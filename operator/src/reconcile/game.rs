@@ -12,6 +12,7 @@ use crate::mysql::Server;
 use crate::plan::{GAME, GamePlan, PlanError, Site};
 use crate::reason::Reason;
 use crate::status::Report;
+use crate::warrant::Warrant;
 
 impl Reconciled for Game {
     type Plan = GamePlan;
@@ -128,14 +129,17 @@ impl Reconciled for Game {
     }
 
     async fn delete(&self, ctx: &Context, plan: &GamePlan) -> Result<(), Failed> {
+        let warrant = Warrant::new(ctx, self);
+        warrant.check().await.at(ConditionType::RouteReady)?;
         let route = ctx.routes.delete_route(&plan.key).await;
         route.at(ConditionType::RouteReady)?;
         if plan.mode == ConnectorMode::Dedicated {
+            warrant.check().await.at(ConditionType::ConnectorReady)?;
             let capture = ctx.capture.delete_capture(&plan.connector).await;
             capture.at(ConditionType::ConnectorReady)?;
         }
-        let table = server(ctx, plan)?.delete_table(&plan.table).await;
-        table.at(ConditionType::TableReady)?;
+        let table = server(ctx, plan)?.delete_table(&plan.table, warrant.check());
+        table.await.at(ConditionType::TableReady)?;
         if plan.mode == ConnectorMode::Shared {
             // A row that is still on its way would find no topic and stop every game of the
             // connector, or reach the topic of the next game of this name.
@@ -144,6 +148,7 @@ impl Reconciled for Game {
             let settled = ctx.capture.settle(&plan.connector).await;
             settled.at(ConditionType::ConnectorReady)?;
         }
+        warrant.check().await.at(ConditionType::TopicReady)?;
         let topic = ctx.topics.delete_planned(&plan.topic).await;
         topic.at(ConditionType::TopicReady)
     }

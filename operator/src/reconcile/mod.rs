@@ -26,9 +26,10 @@ use serde_json::json;
 use crate::backoff;
 use crate::conflict::Conflict;
 use crate::context::Context;
-use crate::failure::{Failed, Failure, Retry, chain};
+use crate::failure::{Failed, Failure, Retry};
+use crate::kubernetes::ApiError;
 use crate::memory::Life;
-use crate::metrics::{Backend, Ended, Kind, Outcome, Step};
+use crate::metrics::{Ended, Kind, Outcome, Step};
 use crate::plan::{self, PlanError, Site};
 use crate::reason::Reason;
 use crate::status::Report;
@@ -109,18 +110,8 @@ fn whole(failure: impl Into<Failure>) -> Failed {
     }
 }
 
-fn api_server(action: &str, error: &kube::Error) -> Failed {
-    let failure = Failure::new(
-        Reason::ApiServer,
-        format!("failed to {action}: {}", chain(error)),
-    );
-    let conflict = matches!(error, kube::Error::Api(status) if status.code == 409);
-    whole(if conflict {
-        // The cached object is older than the server's; the newer one is on its way.
-        failure.with_retry(Retry::Soon)
-    } else {
-        failure.of(Backend::Kubernetes)
-    })
+fn api_server(action: &str, error: &ApiError) -> Failed {
+    whole(error.failure(action))
 }
 
 fn api<K: Reconciled>(object: &K, ctx: &Context) -> Api<K> {
@@ -302,15 +293,13 @@ async fn write_status<K: Reconciled>(
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let name = object.name_any();
-    let written = api(object, ctx)
-        .patch_status(&name, &params, &Patch::Apply(&patch))
-        .await;
-    match written {
+    let (api, patch) = (api(object, ctx), Patch::Apply(&patch));
+    match ctx.ask(api.patch_status(&name, &params, &patch)).await {
         Ok(_) => {
             ctx.memory.wrote(uid, conditions);
             Ok(())
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) if error.code() == Some(404) => Ok(()),
         Err(error) => Err(api_server("write the status", &error)),
     }
 }
