@@ -82,6 +82,11 @@ torture: build ## 100 rounds of kills and restarts under load, clients compared 
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) run -q --locked -p e2e --bin torture -- --rounds $(or $(ROUNDS),100)
 
+.PHONY: test-ha
+test-ha: build ## Two operators: handing over, frozen leaders, ROUNDS=20 leaders killed under changes
+	$(CARGO) run -q --locked -p devstack -- install
+	GAMECAST_HA_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --locked -p e2e --test ha -- --nocapture $(TESTS)
+
 .PHONY: e2e-node
 e2e-node: e2e/node/node_modules/.package-lock.json
 

@@ -45,14 +45,7 @@ impl World {
 
     /// `kubectl wait --for=condition=Ready`.
     pub async fn await_ready(&self, object: &str) -> Result<()> {
-        let limit = LIMIT.as_secs();
-        let wait = format!("wait --for=condition=Ready {object} --timeout={limit}s");
-        if let Err(error) = self.kubectl.run(&wait).await {
-            let status = format!("get {object} -o jsonpath={{.status}}");
-            let status = self.kubectl.run(&status).await.unwrap_or_default();
-            return Err(error.context(status));
-        }
-        Ok(())
+        self.kubectl.await_ready(object).await
     }
 
     /// The condition `kind` of an object, once `wanted` is true for it.

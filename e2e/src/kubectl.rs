@@ -8,6 +8,9 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::patience::LIMIT;
+use crate::world::repository;
+
 /// kubectl with the stack's kubeconfig.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
@@ -63,6 +66,43 @@ impl Kubectl {
             bail!("accepted: {manifest}");
         }
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Installs the custom resource definitions as the repository holds them.
+    pub async fn install_crds(&self) -> Result<()> {
+        let folder = repository().join("crds/yaml");
+        // Server-side, as Helm and GitOps tools do it.
+        let apply = format!(
+            "apply --server-side --force-conflicts -f {}",
+            folder.display()
+        );
+        self.run(&apply).await?;
+        let crds = "crd/games.gamecast.dev crd/feeds.gamecast.dev";
+        self.run(&format!("wait --for=condition=Established {crds}"))
+            .await
+            .map(drop)
+    }
+
+    /// `kubectl wait --for=condition=Ready`.
+    ///
+    /// # Errors
+    /// With the object's status, when it is not Ready in time.
+    pub async fn await_ready(&self, object: &str) -> Result<()> {
+        let limit = LIMIT.as_secs();
+        let wait = format!("wait --for=condition=Ready {object} --timeout={limit}s");
+        if let Err(error) = self.run(&wait).await {
+            let status = format!("get {object} -o jsonpath={{.status}}");
+            let status = self.run(&status).await.unwrap_or_default();
+            return Err(error.context(status));
+        }
+        Ok(())
+    }
+
+    /// `kubectl wait --for=delete`.
+    pub async fn await_gone(&self, object: &str) -> Result<()> {
+        let limit = LIMIT.as_secs();
+        let wait = format!("wait --for=delete {object} --timeout={limit}s");
+        self.run(&wait).await.map(drop)
     }
 
     /// An object as JSON.

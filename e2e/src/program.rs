@@ -64,6 +64,11 @@ impl Program {
 
     /// Starts the process and does not wait for it.
     pub fn start(&mut self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts the process with more arguments than it usually has, and does not wait for it.
+    pub fn start_with(&mut self, more: &[&str]) -> Result<()> {
         ensure!(
             self.binary.exists(),
             "{} is not built: run `cargo build --workspace`",
@@ -76,6 +81,7 @@ impl Program {
             .with_context(|| format!("failed to open {}", self.log.display()))?;
         let child = Command::new(&self.binary)
             .args(&self.arguments)
+            .args(more)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -129,6 +135,16 @@ impl Program {
             let ended = timeout(LIMIT, child.wait()).await;
             let status = ended.with_context(|| format!("{} does not end", self.name))??;
             ensure!(status.success(), "{} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ended(&mut self) -> Result<()> {
+        if let Some(child) = &mut self.child {
+            let ended = timeout(LIMIT, child.wait()).await;
+            ended.with_context(|| format!("{} does not end", self.name))??;
+            self.child = None;
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl World {
             program: endpoints.kubectl.clone(),
             kubeconfig: endpoints.kubeconfig.clone(),
         };
-        install_crds(&kubectl).await?;
+        kubectl.install_crds().await?;
         let databases = Databases::load(&endpoints.databases)?;
         let mysql = databases.get("default")?.pool()?;
         let logs = logs("e2e")?;
@@ -127,7 +127,7 @@ impl World {
 
     /// Puts the custom resource definitions back to what the repository holds.
     pub async fn restore_crds(&self) -> Result<()> {
-        install_crds(&self.kubectl).await
+        self.kubectl.install_crds().await
     }
 
     /// The address of `path` on the api, which serves the page too.
@@ -166,20 +166,6 @@ impl World {
     pub async fn mqtt_client(&self, fanout: Fanout, filters: &[&str]) -> Result<MqttJs> {
         MqttJs::subscribe(&fanout.url("/mqtt"), 5, filters).await
     }
-}
-
-async fn install_crds(kubectl: &Kubectl) -> Result<()> {
-    let folder = repository().join("crds/yaml");
-    // Server-side, as Helm and GitOps tools do it.
-    let apply = format!(
-        "apply --server-side --force-conflicts -f {}",
-        folder.display()
-    );
-    kubectl.run(&apply).await?;
-    kubectl
-        .run("wait --for=condition=Established crd/games.gamecast.dev crd/feeds.gamecast.dev")
-        .await?;
-    Ok(())
 }
 
 fn operator(logs: &Path, stack: &Stack) -> Result<Program> {
@@ -227,7 +213,8 @@ pub(crate) fn logs(run: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn repository() -> PathBuf {
+/// The folder of the repository.
+pub(crate) fn repository() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     folder.parent().unwrap_or(folder).into()
 }

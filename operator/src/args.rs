@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use url::Url;
 
+use crate::failpoint::FailPointArgs;
 use crate::leader::LeaderArgs;
 
 /// Reconciles Games and Feeds: tables, connectors, Kafka topics and routes.
@@ -72,6 +73,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub leader: LeaderArgs,
+
+    #[command(flatten)]
+    pub fail_point: FailPointArgs,
 
     /// The only namespace to serve; all of them where there is none.
     #[arg(long, env = "GAMECAST_OPERATOR_NAMESPACE")]

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::capture::Capture;
 use crate::conflict::{Claimant, Conflicts, Losers};
+use crate::failpoint::FailPointArgs;
 use crate::kafka::{Routes, Topics};
 use crate::leader::Term;
 use crate::memory::Memory;
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// What everything that is done is bound to.
     pub(crate) term: Term,
+    /// Where a test wants the process to end.
+    pub(crate) fail_point: FailPointArgs,
     /// How long a call of a server may take.
     pub(crate) call_timeout: Duration,
     pub(crate) site: Site,

@@ -135,7 +135,8 @@ impl Duty {
             term,
             calls(Backend::Connect),
         )?);
-        let (routes, watched) = Routes::new(site.routes_topic(), &access);
+        let (routes, watched) =
+            Routes::new(site.routes_topic(), args.namespace.as_deref(), &access);
         let mut servers = HashMap::new();
         for (name, database) in &site.databases {
             let server = Server::new(
@@ -165,6 +166,7 @@ impl Duty {
         let ctx = Context {
             client: client.clone(),
             term: term.clone(),
+            fail_point: args.fail_point.clone(),
             call_timeout: args.call_timeout,
             site: site.clone(),
             namespace: args.namespace.clone(),

@@ -27,6 +27,7 @@ mod conflict;
 mod connect;
 mod context;
 mod duty;
+mod failpoint;
 mod failure;
 mod kafka;
 mod kubernetes;
@@ -46,6 +47,7 @@ mod warrant;
 mod watch;
 
 pub use args::Args;
+pub use failpoint::FailPointArgs;
 pub use leader::{LeaderArgs, TimingError};
 pub use reason::Reason;
 pub use run::{RunError, run};

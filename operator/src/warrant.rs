@@ -5,10 +5,10 @@
 //! asked right before each step that destroys something.
 
 use kube::{Api, ResourceExt};
+use route::RouteKey;
 
 use crate::context::Context;
 use crate::failure::{Failure, Retry};
-use crate::plan;
 use crate::reason::Reason;
 use crate::reconcile::Reconciled;
 
@@ -16,15 +16,17 @@ use crate::reconcile::Reconciled;
 pub(crate) struct Warrant<'a, K> {
     ctx: &'a Context,
     object: &'a K,
+    key: &'a RouteKey,
 }
 
 impl<'a, K: Reconciled> Warrant<'a, K> {
-    pub(crate) fn new(ctx: &'a Context, object: &'a K) -> Self {
-        Self { ctx, object }
+    pub(crate) fn new(ctx: &'a Context, object: &'a K, key: &'a RouteKey) -> Self {
+        Self { ctx, object, key }
     }
 
-    /// Fails unless the object, and no other one of its name, is being deleted now.
-    pub(crate) async fn check(&self) -> Result<(), Failure> {
+    /// Fails unless the object, and no other one of its name, is being deleted now. `step` names,
+    /// for a fail point, what is to be destroyed next.
+    pub(crate) async fn check(&self, step: &str) -> Result<(), Failure> {
         let (ctx, object) = (self.ctx, self.object);
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
@@ -35,10 +37,13 @@ impl<'a, K: Reconciled> Warrant<'a, K> {
             found.metadata.uid == object.uid() && found.metadata.deletion_timestamp.is_some()
         });
         if holds {
+            ctx.fail_point.reached(self.key, step);
             return Ok(());
         }
-        let key = plan::key(K::NAME, object);
-        let message = format!("{key} is not the one any more whose data was to be deleted");
+        let message = format!(
+            "{} is not the one any more whose data was to be deleted",
+            self.key
+        );
         Err(Failure::new(Reason::Superseded, message).with_retry(Retry::OnChange))
     }
 }

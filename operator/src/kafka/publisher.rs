@@ -25,16 +25,21 @@ pub(super) struct Change {
 pub(super) struct Publisher {
     access: Access,
     topic: String,
+    /// The same for all operators of which one leads, so that each fences off those before it.
+    transactional_id: String,
     /// None before the first use and after a failure: a new one ends what an old one has begun.
     producer: Mutex<Option<FutureProducer>>,
 }
 
 impl Publisher {
-    /// A writer of `topic` that does nothing yet.
-    pub(super) fn new(topic: &str, access: &Access) -> Self {
+    /// A writer of `topic` for the objects of `namespace`, or of all, that does nothing yet.
+    pub(super) fn new(topic: &str, namespace: Option<&str>, access: &Access) -> Self {
+        // Operators of different namespaces write side by side.
+        let of = namespace.map(|namespace| format!(".{namespace}"));
         Self {
             access: access.clone(),
             topic: topic.into(),
+            transactional_id: format!("gamecast-operator.{topic}{}", of.unwrap_or_default()),
             producer: Mutex::default(),
         }
     }
@@ -69,7 +74,7 @@ impl Publisher {
         let timeout = self.access.timeout;
         let mut config = self.access.client();
         config
-            .set("transactional.id", self.transactional_id())
+            .set("transactional.id", &self.transactional_id)
             .set("linger.ms", "0")
             .set("message.timeout.ms", timeout.as_millis().to_string())
             // Readers wait behind a transaction that nobody ends.
@@ -86,11 +91,6 @@ impl Publisher {
             .ask_blocking("start transactions", &action, start)
             .await?;
         Ok(producer)
-    }
-
-    /// One for all operators of a topic, so that they fence off each other.
-    fn transactional_id(&self) -> String {
-        format!("gamecast-operator.{}", self.topic)
     }
 
     async fn transact(

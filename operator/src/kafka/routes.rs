@@ -86,8 +86,12 @@ impl Held {
 impl Routes {
     /// A reader and writer of the routes topic, which does nothing until [`Self::run`] runs. Must be
     /// called within a tokio runtime.
-    pub(crate) fn new(plan: TopicPlan, access: &Access) -> (Self, Watched) {
-        let publisher = Arc::new(Publisher::new(&plan.name, access));
+    pub(crate) fn new(
+        plan: TopicPlan,
+        namespace: Option<&str>,
+        access: &Access,
+    ) -> (Self, Watched) {
+        let publisher = Arc::new(Publisher::new(&plan.name, namespace, access));
         let writer = publisher.clone();
         let (changed, watched) = mpsc::unbounded();
         let routes = Self {

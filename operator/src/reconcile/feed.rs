@@ -99,15 +99,17 @@ impl Reconciled for Feed {
     }
 
     async fn delete(&self, ctx: &Context, plan: &FeedPlan) -> Result<(), Failed> {
-        let warrant = Warrant::new(ctx, self);
-        warrant.check().await.at(ConditionType::RouteReady)?;
+        let warrant = Warrant::new(ctx, self, &plan.key);
+        let warranted = warrant.check("delete-route").await;
+        warranted.at(ConditionType::RouteReady)?;
         let route = ctx.routes.delete_route(&plan.key).await;
         route.at(ConditionType::RouteReady)?;
         // A topic that the operator did not make is never deleted.
         let Some(create) = &plan.create else {
             return Ok(());
         };
-        warrant.check().await.at(ConditionType::TopicReady)?;
+        let warranted = warrant.check("delete-topic").await;
+        warranted.at(ConditionType::TopicReady)?;
         let topic = ctx.topics.delete_planned(create).await;
         topic.at(ConditionType::TopicReady)
     }

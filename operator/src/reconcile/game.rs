@@ -87,6 +87,7 @@ impl Reconciled for Game {
         let life = ctx.memory.life(&uid, &topic.id, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
         made.life = Some(life.clone());
+        ctx.fail_point.reached(&plan.key, "topic");
         report.done(
             ConditionType::TopicReady,
             format!("the Kafka topic {} is as planned", topic.name),
@@ -96,6 +97,7 @@ impl Reconciled for Game {
         let since = ctx
             .memory
             .table_since(&uid, changed.at(ConditionType::TableReady)?);
+        ctx.fail_point.reached(&plan.key, "table");
         let table = format!("{}.{}", plan.schema, plan.table.name);
         report.done(
             ConditionType::TableReady,
@@ -106,8 +108,10 @@ impl Reconciled for Game {
         let ensured = ctx.capture.ensure_capture(&plan.connector).await;
         ensured.at(ConditionType::ConnectorReady)?;
         made.connector = Some(connector.clone());
+        ctx.fail_point.reached(&plan.key, "connector");
         let proven = ctx.capture.prove(&plan.connector, since).await;
         proven.at(ConditionType::ConnectorReady)?;
+        ctx.fail_point.reached(&plan.key, "marker");
         report.done(
             ConditionType::ConnectorReady,
             format!("the connector {connector} streams: a marker row came through"),
@@ -115,6 +119,7 @@ impl Reconciled for Game {
 
         let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
         published.await.at(ConditionType::RouteReady)?;
+        ctx.fail_point.reached(&plan.key, "route");
         let served = &plan.route.served_topic;
         report.done(
             ConditionType::RouteReady,
@@ -129,26 +134,32 @@ impl Reconciled for Game {
     }
 
     async fn delete(&self, ctx: &Context, plan: &GamePlan) -> Result<(), Failed> {
-        let warrant = Warrant::new(ctx, self);
-        warrant.check().await.at(ConditionType::RouteReady)?;
+        // Each step that destroys something is warranted anew, right before.
+        let warrant = Warrant::new(ctx, self, &plan.key);
+        let warranted = warrant.check("delete-route").await;
+        warranted.at(ConditionType::RouteReady)?;
         let route = ctx.routes.delete_route(&plan.key).await;
         route.at(ConditionType::RouteReady)?;
         if plan.mode == ConnectorMode::Dedicated {
-            warrant.check().await.at(ConditionType::ConnectorReady)?;
+            let warranted = warrant.check("delete-connector").await;
+            warranted.at(ConditionType::ConnectorReady)?;
             let capture = ctx.capture.delete_capture(&plan.connector).await;
             capture.at(ConditionType::ConnectorReady)?;
         }
-        let table = server(ctx, plan)?.delete_table(&plan.table, warrant.check());
+        let warranted = warrant.check("delete-table");
+        let table = server(ctx, plan)?.delete_table(&plan.table, warranted);
         table.await.at(ConditionType::TableReady)?;
         if plan.mode == ConnectorMode::Shared {
             // A row that is still on its way would find no topic and stop every game of the
             // connector, or reach the topic of the next game of this name.
             let ensured = ctx.capture.ensure_capture(&plan.connector).await;
             ensured.at(ConditionType::ConnectorReady)?;
+            ctx.fail_point.reached(&plan.key, "settle");
             let settled = ctx.capture.settle(&plan.connector).await;
             settled.at(ConditionType::ConnectorReady)?;
         }
-        warrant.check().await.at(ConditionType::TopicReady)?;
+        let warranted = warrant.check("delete-topic").await;
+        warranted.at(ConditionType::TopicReady)?;
         let topic = ctx.topics.delete_planned(&plan.topic).await;
         topic.at(ConditionType::TopicReady)
     }

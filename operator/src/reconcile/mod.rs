@@ -184,6 +184,8 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
             return Err(lost(object, ctx, conflict).await);
         }
         finalizer::ensure(object, ctx, K::deletes(&plan)).await?;
+        let key = plan::key(K::NAME, object);
+        ctx.fail_point.reached(&key, "finalizer");
         object.ensure(ctx, &plan, &mut made, &mut report).await
     };
     let result = if object.status().is_some() {
@@ -259,7 +261,11 @@ async fn delete<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(
     let deleting = "its data is being deleted; rows on their way to Kafka are waited for";
     report.failed(&whole(Failure::new(Reason::Deleting, deleting)));
     match with_early_status(object, ctx, uid, &report, work).await {
-        Ok(()) => finalizer::remove(object, ctx).await,
+        Ok(()) => {
+            let key = plan::key(K::NAME, object);
+            ctx.fail_point.reached(&key, "deleted");
+            finalizer::remove(object, ctx).await
+        }
         Err(failed) => {
             let mut report = Report::new(K::STEPS);
             report.failed(&failed);

@@ -1,0 +1,65 @@
+//! How one leader follows another.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use devstack::Server;
+use e2e::patience::until;
+
+use crate::world::{Name, World};
+
+pub(crate) async fn one_leads_and_the_other_is_ready_to(world: &mut World) -> Result<()> {
+    let leader = world.leader().await?;
+    world.ready_game("led").await?;
+    let standby = leader.other();
+    ensure!(!world.leads(standby).await?, "two lead");
+    for path in ["/livez", "/readyz"] {
+        let status = world.probe(standby, path).await?;
+        ensure!(status == 200, "{path} of the one that stands by: {status}");
+    }
+    let lease = world.kubectl.get("lease/gamecast-operator").await?;
+    let spec = &lease["spec"];
+    ensure!(spec["leaseDurationSeconds"] == 10, "{spec}");
+    ensure!(spec["holderIdentity"].is_string(), "{spec}");
+    Ok(())
+}
+
+pub(crate) async fn a_leader_that_is_told_to_end_hands_over_at_once(
+    world: &mut World,
+) -> Result<()> {
+    let leader = world.leader().await?;
+    let begun = Instant::now();
+    world.operator(leader).terminate().await?;
+    let ended = begun.elapsed();
+    world.takes_over(leader.other()).await?;
+    println!(
+        "ended within {ended:.1?}, taken over within {:.1?} of SIGTERM",
+        begun.elapsed()
+    );
+    world.ready_game("handed-over").await?;
+    world.operator(leader).start_ready().await?;
+    ensure!(!world.leads(leader).await?, "two lead");
+    Ok(())
+}
+
+pub(crate) async fn a_leader_without_the_api_server_stops_and_stands_again(
+    world: &mut World,
+) -> Result<()> {
+    let leader = world.leader().await?;
+    world.stack.freeze(Server::ApiServer)?;
+    let stopped = until("the leader to stop", async || {
+        ensure!(!world.leads(leader).await?, "it still leads");
+        Ok(())
+    })
+    .await;
+    let alive = world.probe(leader, "/livez").await;
+    world.stack.thaw(Server::ApiServer)?;
+    stopped?;
+    ensure!(alive? == 200, "it does not live");
+    world.leader().await?;
+    world.ready_game("after-silence").await?;
+    for name in Name::BOTH {
+        world.operator(name).ready().await?;
+    }
+    Ok(())
+}
