@@ -4,6 +4,7 @@
 //! `FANOUT_PORT`, made of the names of Services, which an unprefixed name would pick up.
 
 use clap::{Parser, Subcommand};
+use service::telemetry::Format;
 
 use crate::serve::ServeArgs;
 use crate::simulate::SimulateArgs;
@@ -15,6 +16,10 @@ pub struct Cli {
     /// What to log, as tracing directives: info, or info,api=debug.
     #[arg(long, global = true, env = "GAMECAST_API_LOG", default_value = "info")]
     pub log: String,
+
+    /// What logs look like; by default text on a terminal and JSON elsewhere.
+    #[arg(long, global = true, env = "GAMECAST_API_LOG_FORMAT")]
+    pub log_format: Option<Format>,
 
     /// What to do.
     #[command(subcommand)]

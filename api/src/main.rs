@@ -7,7 +7,7 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
-    service::telemetry::init(&cli.log).context("failed to start logging")?;
+    service::telemetry::init(&cli.log, cli.log_format).context("failed to start logging")?;
     let shutdown = service::shutdown::signal_token().context("failed to listen for signals")?;
     match cli.command {
         Command::Serve(args) => {

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use clap::Parser;
+use service::telemetry::Format;
 
 use crate::kafka::catchup::CatchUpLimits;
 use crate::server::{
@@ -232,6 +233,10 @@ pub struct Args {
     /// What is logged, as in info,fanout=debug.
     #[arg(long, env = "GAMECAST_FANOUT_LOG", default_value = "info")]
     pub log: String,
+
+    /// What logs look like; by default text on a terminal and JSON elsewhere.
+    #[arg(long, env = "GAMECAST_FANOUT_LOG_FORMAT")]
+    pub log_format: Option<Format>,
 }
 
 impl Args {

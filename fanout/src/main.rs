@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    service::telemetry::init(&args.log)?;
+    service::telemetry::init(&args.log, args.log_format)?;
     let shutdown = service::shutdown::signal_token().context("failed to listen for signals")?;
     let listen = async |address| {
         let listener = TcpListener::bind(address).await;

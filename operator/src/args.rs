@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use service::telemetry::Format;
 use url::Url;
 
 use crate::failpoint::FailPointArgs;
@@ -97,6 +98,15 @@ pub struct Args {
         default_value = "info,librdkafka=off,rdkafka=off"
     )]
     pub log: String,
+
+    /// What logs look like; by default text on a terminal and JSON elsewhere.
+    #[arg(long, env = "GAMECAST_OPERATOR_LOG_FORMAT")]
+    pub log_format: Option<Format>,
+
+    /// Where traces are sent, as OTLP's protobuf over plain HTTP, such as
+    /// http://otel-collector:4318/v1/traces; nowhere by default.
+    #[arg(long, env = "GAMECAST_OPERATOR_OTLP_TRACES_ENDPOINT")]
+    pub otlp_traces_endpoint: Option<Url>,
 }
 
 fn topic_prefix(text: &str) -> Result<String, String> {

@@ -4,12 +4,14 @@ use anyhow::Context;
 use clap::Parser;
 use kube::Client;
 use operator::Args;
+use service::traces::Traces;
+use service::{telemetry, traces};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    service::telemetry::init(&args.log).context("failed to set up logging")?;
+    let _traces = telemetry(&args)?;
     let shutdown = service::shutdown::signal_token().context("failed to await signals")?;
     let client = Client::try_default()
         .await
@@ -18,4 +20,14 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("failed to listen on {}", args.admin_listen))?;
     Ok(operator::run(args, client, admin, shutdown).await?)
+}
+
+/// Starts logs, and traces where somebody collects them.
+fn telemetry(args: &Args) -> anyhow::Result<Option<Traces>> {
+    let Some(collector) = &args.otlp_traces_endpoint else {
+        telemetry::init(&args.log, args.log_format).context("failed to set up logging")?;
+        return Ok(None);
+    };
+    let traces = traces::init(&args.log, args.log_format, "operator", collector);
+    Ok(Some(traces.context("failed to set up traces")?))
 }

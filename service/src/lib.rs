@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   main --> telemetry::init         logs on standard error, text or JSON
+//!        or  traces::init            that, and spans to an OpenTelemetry collector (feature `traces`)
 //!        --> shutdown::signal_token  a token that SIGINT and SIGTERM cancel
 //!        --> admin::serve            /livez  /readyz  /metrics
 //! ```
@@ -9,3 +10,5 @@
 pub mod admin;
 pub mod shutdown;
 pub mod telemetry;
+#[cfg(feature = "traces")]
+pub mod traces;
