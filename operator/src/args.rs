@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,11 @@ pub struct Args {
 
     #[command(flatten)]
     pub fail_point: FailPointArgs,
+
+    /// How many objects of one database are reconciled at once. They share their calls, so a small
+    /// number makes more calls, and a large one takes more memory.
+    #[arg(long, env = "GAMECAST_OPERATOR_CONCURRENCY", default_value = "500")]
+    pub concurrency: NonZeroU16,
 
     /// The only namespace to serve; all of them where there is none.
     #[arg(long, env = "GAMECAST_OPERATOR_NAMESPACE")]

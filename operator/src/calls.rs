@@ -26,7 +26,7 @@ impl Calls {
         call: &'static str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let span = tracing::debug_span!(
+        let span = tracing::info_span!(
             "call",
             otel.name = call,
             otel.kind = "client",

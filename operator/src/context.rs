@@ -1,6 +1,6 @@
 //! What all reconciles share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +12,18 @@ use kube::{Client, ResourceExt};
 use route::RouteKey;
 use tokio::sync::{Notify, watch};
 
+use crate::backoff::Limiter;
 use crate::capture::Capture;
-use crate::conflict::{Claimant, Conflicts, Losers};
+use crate::conflict::{Claimant, Conflicts};
 use crate::failpoint::FailPointArgs;
 use crate::kafka::{Routes, Topics};
 use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics};
 use crate::mysql::Server;
-use crate::plan::{self, FEED, GAME, RoutePlan, Site};
+use crate::plan::{self, FEED, GAME, Site};
+use crate::reconcile::Reconciled;
+use crate::slots::Slots;
 
 /// Clients, caches and what is remembered.
 pub(crate) struct Context {
@@ -48,8 +51,12 @@ pub(crate) struct Context {
     pub(crate) triggers: Triggers,
     /// Which kinds of objects have been listed.
     pub(crate) known: watch::Sender<Known>,
-    /// Told of each object that came, changed or went.
-    pub(crate) objects: Notify,
+    /// Told when an object claims something else than before.
+    pub(crate) claims: Notify,
+    /// Told when an object went.
+    pub(crate) gone: Notify,
+    pub(crate) slots: Slots,
+    pub(crate) retries: Limiter,
 }
 
 /// Which kinds of objects have been listed since the process started.
@@ -101,33 +108,39 @@ impl Context {
         });
     }
 
-    /// The objects that claim what an older one has.
-    pub(crate) fn losers(&self) -> Arc<Losers> {
-        self.conflicts.losers(|| {
-            let games = self.games.state().into_iter().filter_map(|game| {
-                let claim = self.site.game_claim(&game)?;
-                Some(claimant(GAME, &*game, claim))
-            });
-            let feeds = self.feeds.state().into_iter().filter_map(|feed| {
-                let claim = self.site.feed_claim(&feed)?;
-                Some(claimant(FEED, &*feed, claim))
-            });
-            games.chain(feeds).collect()
-        })
+    /// Notes what the object claims.
+    pub(crate) fn claim<K: Reconciled>(&self, object: &K) {
+        let (key, generation) = (plan::key(K::NAME, object), object.meta().generation);
+        let uid = object.uid().unwrap_or_default();
+        if self.conflicts.is_current(&key, &uid, generation) {
+            return;
+        }
+        match object.claim(&self.site) {
+            Some((topic, route)) => {
+                let created = object.creation_timestamp().map(|time| time.0);
+                self.conflicts.claim(Claimant {
+                    key,
+                    created: created.unwrap_or(Timestamp::MAX),
+                    uid,
+                    generation,
+                    topic,
+                    route: route.claim,
+                });
+            }
+            None => self.conflicts.withdraw(&key),
+        }
+        self.claims.notify_one();
     }
-}
 
-fn claimant(
-    kind: &str,
-    object: &impl ResourceExt,
-    (topic, route): (String, RoutePlan),
-) -> Claimant {
-    let created = object.creation_timestamp().map(|time| time.0);
-    Claimant {
-        key: plan::key(kind, object),
-        created: created.unwrap_or(Timestamp::MAX),
-        uid: object.uid().unwrap_or_default(),
-        topic,
-        route: route.claim,
+    /// Notes what each of the objects claims, and that there are no others of their kind.
+    pub(crate) fn claim_all<K: Reconciled>(&self, objects: &[Arc<K>]) {
+        let keys: HashSet<RouteKey> = objects
+            .iter()
+            .map(|object| plan::key(K::NAME, &**object))
+            .collect();
+        self.conflicts
+            .retain(|key| key.kind != K::NAME || keys.contains(key));
+        objects.iter().for_each(|object| self.claim(&**object));
+        self.claims.notify_one();
     }
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, store};
+use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 use service::admin::Readiness;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::args::Args;
+use crate::backoff::Limiter;
 use crate::calls::Calls;
 use crate::capture::{Capture, Parts};
 use crate::conflict::Conflicts;
@@ -29,13 +30,17 @@ use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Backend, Metrics};
 use crate::mysql::Server;
-use crate::plan::Site;
+use crate::plan::{self, Site};
 use crate::reconcile::{Reconciled, reconcile, retry};
 use crate::run::RunError;
+use crate::slots::Slots;
 use crate::watch;
 
 /// What the process is not ready without.
 const OBJECTS: &str = "objects";
+
+/// Objects that failed and are tried again in a second, at most.
+const RETRIES: u32 = 100;
 
 /// How long reconciles that are under way may take when the process ends. They may be cut short
 /// anywhere: the next leader goes on.
@@ -183,7 +188,10 @@ impl Duty {
             metrics: metrics.clone(),
             triggers,
             known: Default::default(),
-            objects: tokio::sync::Notify::new(),
+            claims: Default::default(),
+            gone: Default::default(),
+            slots: Slots::new(usize::from(args.concurrency.get())),
+            retries: Limiter::new(RETRIES),
         };
         Ok((Arc::new(ctx), watched))
     }
@@ -209,11 +217,13 @@ fn control<K: Reconciled>(
         None => Api::all(ctx.client.clone()),
     };
     let reader = writer.as_reader();
-    let seen = ctx.clone();
+    let (seen, cache) = (ctx.clone(), writer.as_reader());
     let objects = watcher(api, watcher::Config::default())
         .default_backoff()
+        // Nobody asks who wrote which field, and it is half of an object's size.
+        .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
-        .inspect_ok(move |event| noticed(&seen, event))
+        .inspect_ok(move |event| noticed(&seen, &cache, event))
         .applied_objects()
         // What the operator writes itself, statuses and finalizers, is no change.
         .predicate_filter(predicates::generation, Default::default())
@@ -252,17 +262,22 @@ fn spawned<K: Reconciled>(object: Arc<K>, ctx: Arc<Context>) -> BoxFuture<'stati
 }
 
 /// Notes that an object came, changed or went, after the cache has.
-fn noticed<K: Reconciled>(ctx: &Context, event: &watcher::Event<K>) {
+fn noticed<K: Reconciled>(ctx: &Context, cache: &Store<K>, event: &watcher::Event<K>) {
     match event {
         watcher::Event::Delete(object) => {
             let outcome = ctx.memory.forget(&object.uid().unwrap_or_default());
             ctx.metrics.moved(K::KIND, outcome, None);
+            ctx.conflicts.withdraw(&plan::key(K::NAME, object));
+            ctx.claims.notify_one();
+            ctx.gone.notify_one();
         }
         // The cache holds them only when the list is whole.
-        watcher::Event::Init | watcher::Event::InitApply(_) => return,
-        watcher::Event::InitDone => ctx.kind_known(K::KIND),
-        watcher::Event::Apply(_) => {}
+        watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        watcher::Event::InitDone => {
+            ctx.claim_all(&cache.state());
+            ctx.kind_known(K::KIND);
+            ctx.gone.notify_one();
+        }
+        watcher::Event::Apply(object) => ctx.claim(object),
     }
-    ctx.conflicts.changed();
-    ctx.objects.notify_one();
 }

@@ -14,8 +14,8 @@
 //!   to a connector that has been seen to stream, and `settle` proves that it is done.
 //! * `leader` elects one of several operators; `duty` is what it does for one `Term`, to which every
 //!   call of a server is bound; a `warrant` is asked of the API server before data is deleted.
-//! * `batch` makes one call of what many ask at the same time; nothing else bounds how many
-//!   objects are reconciled at once.
+//! * Many objects: `slots` bounds how many are reconciled at once, `batch` makes one call of what
+//!   they ask at the same time, `calls` counts each.
 
 mod api_server;
 mod args;
@@ -41,6 +41,7 @@ mod reason;
 mod reconcile;
 mod run;
 mod settle;
+mod slots;
 mod status;
 mod sweep;
 mod warrant;

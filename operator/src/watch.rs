@@ -3,6 +3,7 @@
 //! ```text
 //!   every few seconds   all topics, all connectors, each database --> objects to reconcile
 //!   each object event   who lost to whom, what was left behind    --> objects to reconcile, sweep
+//!   each resync         everything                                --> all objects to reconcile
 //!   each foreign route  a record that this process did not write  --> the object to reconcile
 //! ```
 
@@ -18,10 +19,14 @@ use crate::conflict::{Losers, turned};
 use crate::connect::{Connector, State};
 use crate::context::Context;
 use crate::kafka::Watched;
+use crate::plan::{self, FEED, GAME};
 use crate::sweep::sweep;
 
 /// Object events that come together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How many times as long as it took to work out who lost to whom that is left alone.
+const REST: u32 = 20;
 
 /// Looks at the servers every `period`, for ever.
 pub(crate) async fn servers(ctx: Arc<Context>, period: Duration) {
@@ -113,21 +118,49 @@ async fn databases(ctx: &Context) -> BTreeSet<Trouble> {
     found.into_iter().flatten().collect()
 }
 
-/// Follows the objects, for ever: has those reconciled that lost or won, and sweeps.
+/// Follows the objects, for ever: has those reconciled that lost or won, sweeps what others left,
+/// and has all of them looked at again every so often.
 pub(crate) async fn objects(ctx: Arc<Context>) {
     ctx.objects_known().await;
-    let mut before = Arc::new(Losers::new());
+    tokio::join!(conflicts(&ctx), leftovers(&ctx), rounds(&ctx));
+}
+
+async fn conflicts(ctx: &Context) {
+    let mut before = Losers::new();
+    loop {
+        ctx.claims.notified().await;
+        tokio::time::sleep(DEBOUNCE).await;
+        let begun = Instant::now();
+        let losers = ctx.conflicts.losers();
+        fire(ctx, turned(&before, &losers).into_iter().collect());
+        before = losers;
+        // With very many objects this takes a while, and so it comes less often.
+        tokio::time::sleep(begun.elapsed() * REST).await;
+    }
+}
+
+/// Has all objects reconciled together, so that what each of them asks is one call for many.
+async fn rounds(ctx: &Context) {
+    loop {
+        tokio::time::sleep(backoff::jittered(ctx.resync)).await;
+        for game in ctx.games.state() {
+            ctx.triggers.fire(&plan::key(GAME, &*game));
+        }
+        for feed in ctx.feeds.state() {
+            ctx.triggers.fire(&plan::key(FEED, &*feed));
+        }
+    }
+}
+
+async fn leftovers(ctx: &Context) {
     let mut failures = 0;
     let mut next = Instant::now();
     loop {
         tokio::select! {
-            () = ctx.objects.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = ctx.gone.notified() => tokio::time::sleep(DEBOUNCE).await,
             () = sleep_until(next) => {}
         }
-        let losers = ctx.losers();
-        fire(&ctx, turned(&before, &losers).into_iter().collect());
-        before = losers;
-        let wait = match sweep(&ctx).await {
+        let wait = match sweep(ctx).await {
             Ok(()) => {
                 failures = 0;
                 backoff::jittered(ctx.resync)

@@ -2,8 +2,9 @@
 
 use crds::{Condition, ConditionType, Feed, FeedStatus};
 use kube::ResourceExt;
+use tracing::Instrument;
 
-use super::{Made, Reconciled, publish};
+use super::{Made, Reconciled, publish, step};
 use crate::context::Context;
 use crate::failure::{At, Failed, Failure};
 use crate::kafka::{Topic, TopicError};
@@ -24,6 +25,14 @@ impl Reconciled for Feed {
 
     fn plan(&self, site: &Site) -> Result<FeedPlan, PlanError> {
         site.feed(self)
+    }
+
+    fn claim(&self, site: &Site) -> Option<(String, RoutePlan)> {
+        site.feed_claim(self)
+    }
+
+    fn database(&self) -> &str {
+        ""
     }
 
     fn deletes(plan: &FeedPlan) -> bool {
@@ -72,7 +81,8 @@ impl Reconciled for Feed {
         let uid = self.uid().unwrap_or_default();
         ctx.memory.has(&uid, &plan.key, &plan.topic, None);
 
-        let topic = topic(ctx, plan).await.at(ConditionType::TopicReady)?;
+        let topic = topic(ctx, plan).instrument(step(ConditionType::TopicReady));
+        let topic = topic.await.at(ConditionType::TopicReady)?;
         let life = ctx.memory.life(&uid, &topic.id, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
         made.life = Some(life.clone());
@@ -84,7 +94,8 @@ impl Reconciled for Feed {
         let route = route(ctx, plan, &topic).await;
         let route = route.at(ConditionType::RouteReady)?;
         let published = publish::ensure_published(ctx, &plan.key, &route, &topic, &life.epoch);
-        published.await.at(ConditionType::RouteReady)?;
+        let published = published.instrument(step(ConditionType::RouteReady)).await;
+        published.at(ConditionType::RouteReady)?;
         let served = &plan.route.served_topic;
         report.done(
             ConditionType::RouteReady,

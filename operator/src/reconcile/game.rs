@@ -2,14 +2,15 @@
 
 use crds::{Condition, ConditionType, ConnectorMode, Game, GameStatus};
 use kube::ResourceExt;
+use tracing::Instrument;
 
-use super::{Made, Reconciled, publish, whole};
+use super::{Made, Reconciled, publish, step, whole};
 use crate::context::Context;
 use crate::failure::{At, Failed, Failure, Retry};
 use crate::memory::Life;
 use crate::metrics::Kind;
 use crate::mysql::Server;
-use crate::plan::{GAME, GamePlan, PlanError, Site};
+use crate::plan::{GAME, GamePlan, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
 use crate::warrant::Warrant;
@@ -29,6 +30,14 @@ impl Reconciled for Game {
 
     fn plan(&self, site: &Site) -> Result<GamePlan, PlanError> {
         site.game(self)
+    }
+
+    fn claim(&self, site: &Site) -> Option<(String, RoutePlan)> {
+        site.game_claim(self)
+    }
+
+    fn database(&self) -> &str {
+        &self.spec.database_ref.name
     }
 
     fn deletes(plan: &GamePlan) -> bool {
@@ -82,7 +91,8 @@ impl Reconciled for Game {
         ctx.memory
             .has(&uid, &plan.key, &plan.topic.name, Some(connector));
 
-        let topic = ctx.topics.ensure_topic(&plan.topic).await;
+        let topic = ctx.topics.ensure_topic(&plan.topic);
+        let topic = topic.instrument(step(ConditionType::TopicReady)).await;
         let topic = topic.at(ConditionType::TopicReady)?;
         let life = ctx.memory.life(&uid, &topic.id, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
@@ -93,7 +103,8 @@ impl Reconciled for Game {
             format!("the Kafka topic {} is as planned", topic.name),
         );
 
-        let changed = server(ctx, plan)?.ensure_table(&plan.table).await;
+        let changed = server(ctx, plan)?.ensure_table(&plan.table);
+        let changed = changed.instrument(step(ConditionType::TableReady)).await;
         let since = ctx
             .memory
             .table_since(&uid, changed.at(ConditionType::TableReady)?);
@@ -105,11 +116,14 @@ impl Reconciled for Game {
         );
         made.table = Some(table);
 
-        let ensured = ctx.capture.ensure_capture(&plan.connector).await;
+        let connecting = step(ConditionType::ConnectorReady);
+        let ensured = ctx.capture.ensure_capture(&plan.connector);
+        let ensured = ensured.instrument(connecting.clone()).await;
         ensured.at(ConditionType::ConnectorReady)?;
         made.connector = Some(connector.clone());
         ctx.fail_point.reached(&plan.key, "connector");
-        let proven = ctx.capture.prove(&plan.connector, since).await;
+        let proven = ctx.capture.prove(&plan.connector, since);
+        let proven = proven.instrument(connecting).await;
         proven.at(ConditionType::ConnectorReady)?;
         ctx.fail_point.reached(&plan.key, "marker");
         report.done(
@@ -118,7 +132,8 @@ impl Reconciled for Game {
         );
 
         let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
-        published.await.at(ConditionType::RouteReady)?;
+        let published = published.instrument(step(ConditionType::RouteReady)).await;
+        published.at(ConditionType::RouteReady)?;
         ctx.fail_point.reached(&plan.key, "route");
         let served = &plan.route.served_topic;
         report.done(

@@ -22,6 +22,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tracing::Instrument;
 
 use crate::backoff;
 use crate::conflict::Conflict;
@@ -30,7 +31,7 @@ use crate::failure::{Failed, Failure, Retry};
 use crate::kubernetes::ApiError;
 use crate::memory::Life;
 use crate::metrics::{Ended, Kind, Outcome, Step};
-use crate::plan::{self, PlanError, Site};
+use crate::plan::{self, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
 
@@ -67,6 +68,11 @@ pub(crate) trait Reconciled:
     const STEPS: &'static [ConditionType];
 
     fn plan(&self, site: &Site) -> Result<Self::Plan, PlanError>;
+    /// What no other object may have: the Kafka topic, and what the route serves. None for a spec
+    /// that cannot be carried out.
+    fn claim(&self, site: &Site) -> Option<(String, RoutePlan)>;
+    /// The database that may keep it waiting; empty where there is none.
+    fn database(&self) -> &str;
     /// True when deletion must delete data.
     fn deletes(plan: &Self::Plan) -> bool;
     fn status(&self) -> Option<&Self::Status>;
@@ -102,6 +108,11 @@ pub(crate) struct Made {
     pub(crate) connector: Option<String>,
 }
 
+/// The span of a step, which traces tell by its condition's name.
+fn step(step: ConditionType) -> tracing::Span {
+    tracing::info_span!("step", otel.name = step.as_str())
+}
+
 /// A failure of no step in particular.
 fn whole(failure: impl Into<Failure>) -> Failed {
     Failed {
@@ -124,17 +135,29 @@ pub(crate) async fn reconcile<K: Reconciled>(
     object: Arc<K>,
     ctx: Arc<Context>,
 ) -> Result<Action, Failed> {
-    let started = Instant::now();
     ctx.objects_known().await;
+    let _slot = ctx.slots.take(object.database()).await;
+    let span = tracing::info_span!(
+        "reconcile",
+        kind = K::NAME,
+        namespace = object.namespace(),
+        object = object.name_any()
+    );
+    // Boxed, so that those who wait for a slot are small.
+    Box::pin(carry_out(object, &ctx)).instrument(span).await
+}
+
+async fn carry_out<K: Reconciled>(object: Arc<K>, ctx: &Context) -> Result<Action, Failed> {
+    let started = Instant::now();
     let (uid, key) = (
         object.uid().unwrap_or_default(),
         plan::key(K::NAME, &*object),
     );
     let deleted = object.meta().deletion_timestamp.is_some();
     let result = if deleted {
-        delete(&*object, &ctx, &uid).await
+        delete(&*object, ctx, &uid).await
     } else {
-        apply(&*object, &ctx, &uid).await
+        apply(&*object, ctx, &uid).await
     };
     let outcome = match &result {
         Ok(()) if deleted => Outcome::Deleted,
@@ -160,7 +183,8 @@ pub(crate) async fn reconcile<K: Reconciled>(
     }
     result.map(|()| match deleted {
         true => Action::await_change(),
-        false => Action::requeue(backoff::jittered(ctx.resync)),
+        // Until all are looked at again, together.
+        false => Action::await_change(),
     })
 }
 
@@ -171,7 +195,7 @@ pub(crate) fn retry<K: Reconciled>(object: Arc<K>, failed: &Failed, ctx: Arc<Con
         Retry::OnChange => Action::await_change(),
         Retry::Backoff => {
             let failures = ctx.memory.failed(&object.uid().unwrap_or_default());
-            Action::requeue(backoff::after(failures))
+            Action::requeue(ctx.retries.after(backoff::after(failures)))
         }
     }
 }
@@ -180,8 +204,8 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
     let (mut report, mut made) = (Report::new(K::STEPS), object.made());
     let work = async {
         let plan = object.plan(&ctx.site).map_err(whole)?;
-        if let Some(conflict) = ctx.losers().get(&plan::key(K::NAME, object)) {
-            return Err(lost(object, ctx, conflict).await);
+        if let Some(conflict) = ctx.conflicts.of(&plan::key(K::NAME, object)) {
+            return Err(lost(object, ctx, &conflict).await);
         }
         finalizer::ensure(object, ctx, K::deletes(&plan)).await?;
         let key = plan::key(K::NAME, object);
@@ -204,7 +228,8 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
         ctx.metrics.step((*step).into(), ended, *took);
     }
     let writing = Instant::now();
-    let written = write_status(object, ctx, uid, made, &report).await;
+    let written = write_status(object, ctx, uid, made, &report);
+    let written = written.instrument(tracing::info_span!("status")).await;
     let ended = Ended::of(&written);
     ctx.metrics.step(Step::Object, ended, writing.elapsed());
     result.and(written)
@@ -250,8 +275,7 @@ async fn delete<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(
             // Nothing was ever made from a spec like this.
             Err(_) => return Ok(()),
         };
-        let losers = ctx.losers();
-        let lost = losers.get(&plan::key(K::NAME, object));
+        let lost = ctx.conflicts.of(&plan::key(K::NAME, object));
         if !K::deletes(&plan) || matches!(lost, Some(Conflict::Topic { .. })) {
             return Ok(());
         }
