@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crds::{Condition, ConditionType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::failure::Failed;
 use crate::reason::Reason;
@@ -112,7 +113,9 @@ impl Report {
         }
     }
 
-    /// The conditions, Ready first. One whose status is as in `previous` keeps the time of its
+    /// The conditions, Ready first. Their times are whole seconds, as the API server keeps them:
+    /// a status that differs from the one shown by less than that would be written again for ever.
+    /// One whose status is as in `previous` keeps the time of its
     /// last transition.
     pub(crate) fn conditions(
         &self,
@@ -120,6 +123,7 @@ impl Report {
         generation: Option<i64>,
         now: &Time,
     ) -> Vec<Condition> {
+        let now = &Time(Timestamp::from_second(now.0.as_second()).unwrap_or(now.0));
         std::iter::once(&self.ready)
             .chain(&self.steps)
             .map(|step| {
@@ -194,6 +198,9 @@ mod tests {
         let first = report.conditions(&[], Some(1), &at(10));
         let second = report.conditions(&first, Some(2), &at(20));
         assert_eq!(said(&first), said(&second));
+        // The API server keeps no fractions, so a status is what it was when it comes back.
+        let fraction = Time(Timestamp::from_millisecond(10_900).unwrap());
+        assert_eq!(report.conditions(&[], Some(1), &fraction), first);
         assert_eq!(second[0].observed_generation, Some(2));
 
         report.failed(&Failed {
