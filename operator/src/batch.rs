@@ -6,15 +6,21 @@
 //!   ask(c) --+
 //! ```
 //!
-//! While a call is under way questions queue up, and the next call takes them all: with one
-//! asker nothing waits, with a thousand there are few calls.
+//! While a call is under way questions queue up, and the next call takes them all. Where several
+//! ask, a call waits a moment for more: those who were answered together ask on together. So with
+//! one asker nothing waits, and with a thousand there are few calls.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 /// Most questions in one call, so that no request outgrows what a server takes.
 const MAX_QUESTIONS: usize = 500;
+
+/// How long a call waits for more questions, once there are several.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Asks questions `Q` of a worker that answers many of them at once.
 pub(crate) struct Batch<Q, A> {
@@ -24,7 +30,16 @@ pub(crate) struct Batch<Q, A> {
 impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
     /// Starts the worker. `run` gives one answer for each question, in their order. The worker
     /// ends when the batch is dropped. Must be called within a tokio runtime.
-    pub(crate) fn new<F, R>(mut run: F) -> Self
+    pub(crate) fn new<F, R>(run: F) -> Self
+    where
+        F: FnMut(Vec<Q>) -> R + Send + 'static,
+        R: Future<Output = Vec<A>> + Send,
+    {
+        Self::of_at_most(MAX_QUESTIONS, run)
+    }
+
+    /// As [`Self::new`], with at most `max` questions to a call.
+    pub(crate) fn of_at_most<F, R>(max: usize, mut run: F) -> Self
     where
         F: FnMut(Vec<Q>) -> R + Send + 'static,
         R: Future<Output = Vec<A>> + Send,
@@ -32,7 +47,12 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         let (queue, mut waiting) = mpsc::unbounded_channel::<(Q, oneshot::Sender<A>)>();
         tokio::spawn(async move {
             let mut taken = Vec::new();
-            while waiting.recv_many(&mut taken, MAX_QUESTIONS).await > 0 {
+            while waiting.recv_many(&mut taken, max).await > 0 {
+                if (2..max).contains(&taken.len()) {
+                    sleep(GATHER).await;
+                    let room = max - taken.len();
+                    taken.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(room));
+                }
                 // Who has gone meanwhile needs no answer.
                 let (questions, askers): (Vec<_>, Vec<_>) = taken
                     .drain(..)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigSource, NewTopic,
@@ -18,8 +18,13 @@ use super::{Access, TopicError, window};
 use crate::batch::Batch;
 use crate::plan::TopicPlan;
 
-/// How often, and how many times, a topic that was just made is looked up before it must show.
-const VISIBLE: (u32, Duration) = (40, Duration::from_millis(25));
+/// Most topics that one request makes: a broker makes one after the other, and answers when all
+/// are made.
+const MAX_CREATED: usize = 100;
+
+/// The first wait for a topic that was just made and does not show yet; each is twice the last,
+/// so that thousands of new topics are looked up a few times and not all the time.
+const VISIBLE: Duration = Duration::from_millis(25);
 
 /// A topic that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +65,7 @@ impl Topics {
                 let admin = describer.clone();
                 async move { admin.describe(names).await }
             }),
-            create: Batch::new(move |plans| {
+            create: Batch::of_at_most(MAX_CREATED, move |plans| {
                 let admin = creator.clone();
                 async move { admin.create(&plans).await }
             }),
@@ -99,7 +104,8 @@ impl Topics {
             return self.ensure_config(plan, topic).await;
         }
         let created = self.create.ask(plan.clone()).await?;
-        for _ in 0..VISIBLE.0 {
+        let (begun, mut wait) = (Instant::now(), VISIBLE);
+        while begun.elapsed() < self.admin.access.timeout {
             if let Some(found) = self.describe.ask(plan.name.clone()).await? {
                 let topic = topic(&plan.name, found, created);
                 return if created {
@@ -109,7 +115,8 @@ impl Topics {
                     self.ensure_config(plan, topic).await
                 };
             }
-            sleep(VISIBLE.1).await;
+            sleep(wait).await;
+            wait *= 2;
         }
         Err(TopicError::NotVisible {
             topic: plan.name.clone(),
