@@ -107,6 +107,11 @@ bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) run --release --locked -p bench --bin pipeline
 
+.PHONY: bench-churn
+bench-churn: build ## Restarting the connector after many games were made and dropped, in figures
+	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) run -q --locked -p bench --bin churn
+
 .PHONY: bench-compression
 bench-compression: ## What permessage-deflate costs and saves, in figures
 	$(CARGO) run --release --locked -p bench --bin compression

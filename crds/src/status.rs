@@ -61,9 +61,15 @@ pub struct GameStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka_topic_id: Option<String>,
 
-    /// The topic's life in the route: changes when the topic is another one.
+    /// The topic's life in the route: changes when the topic is another one, or rows may be missing
+    /// in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<String>,
+
+    /// Where in MySQL's binary log the connector made its last snapshot; rows from before it may be
+    /// missing in the topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 
     /// The Kafka Connect connector.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -130,6 +130,30 @@ impl Kafka {
         .await?
     }
 
+    /// Sets one setting of `topic` and resets all others, as Kafka's older tools do.
+    pub async fn configure_topic(&self, topic: &str, name: &str, value: &str) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let results = admin.alter_configs(&[change], &AdminOptions::new()).await?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic:?}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// A setting of `topic` as Kafka has it.
+    pub async fn setting(&self, topic: &str, name: &str) -> Result<String> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let topics = [ResourceSpecifier::Topic(topic)];
+        let found = admin
+            .describe_configs(&topics, &AdminOptions::new())
+            .await?;
+        let resource = found.into_iter().next().context("no answer")?;
+        let resource = resource.map_err(|code| anyhow::anyhow!("{topic}: {code}"))?;
+        let entry = resource.get(name).context("no such setting")?;
+        entry.value.clone().context("a setting without a value")
+    }
+
     /// Gives `topic` more partitions, `count` in all.
     pub async fn grow_topic(&self, topic: &str, count: usize) -> Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.config.create()?;

@@ -16,6 +16,7 @@ pub mod games;
 mod inbox;
 mod json_client;
 pub mod kafka;
+mod kafka_connect;
 mod kubectl;
 mod mqtt_js;
 mod node;
@@ -28,6 +29,7 @@ mod world;
 
 pub use inbox::{Inbox, Message};
 pub use json_client::JsonClient;
+pub use kafka_connect::KafkaConnect;
 pub use kubectl::Kubectl;
 pub use mqtt_js::MqttJs;
 pub use page::Page;

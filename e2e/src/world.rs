@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use database::Databases;
 use devstack::{Options, Stack};
-use mysql_async::Pool;
+use mysql_async::{Conn, OptsBuilder, Pool};
 
 use crate::json_client::JsonClient;
 use crate::kafka::Kafka;
+use crate::kafka_connect::KafkaConnect;
 use crate::kubectl::Kubectl;
 use crate::mqtt_js::MqttJs;
 use crate::program::Program;
@@ -140,6 +141,31 @@ impl World {
         format!("http://127.0.0.1:{OPERATOR_ADMIN}/metrics")
     }
 
+    /// Kafka Connect, beside the operator.
+    pub fn connectors(&self) -> KafkaConnect {
+        KafkaConnect::new(&self.stack.endpoints().connect)
+    }
+
+    /// A connection as MySQL's administrator, for faults that only one can cause.
+    pub async fn administrator(&self) -> Result<Conn> {
+        self.administrator_at(self.stack.endpoints().mysql.port)
+            .await
+    }
+
+    /// A connection as the administrator of another MySQL of this machine, with the same accounts.
+    pub async fn administrator_at(&self, port: u16) -> Result<Conn> {
+        let mysql = &self.stack.endpoints().mysql;
+        let password = std::fs::read_to_string(&mysql.root_password_file)?;
+        let options = OptsBuilder::default()
+            .ip_or_hostname(&mysql.host)
+            .tcp_port(port)
+            .user(Some("root"))
+            .pass(Some(password))
+            .db_name(Some(&mysql.schema))
+            .prefer_socket(false);
+        Ok(Conn::new(options).await?)
+    }
+
     /// A `/ws` client that is subscribed to `filters`.
     pub async fn json_client(&self, fanout: Fanout, filters: &[&str]) -> Result<JsonClient> {
         let mut client = JsonClient::connect(&fanout.url("/ws?topics=")).await?;
@@ -179,7 +205,8 @@ fn operator(logs: &Path, stack: &Stack) -> Result<Program> {
         .flag("--admin-listen", format!("127.0.0.1:{OPERATOR_ADMIN}"))
         // Short, so that the tests of drift need not wait a minute.
         .flag("--resync-interval", "5s")
-        .flag("--topic-check-interval", "2s"))
+        .flag("--topic-check-interval", "2s")
+        .flag("--restart-backoff", "100ms"))
 }
 
 fn api(logs: &Path, stack: &Stack) -> Result<Program> {

@@ -9,6 +9,7 @@ use clap::Parser;
 use service::telemetry::Format;
 use url::Url;
 
+use crate::capture::RestartArgs;
 use crate::failpoint::FailPointArgs;
 use crate::leader::LeaderArgs;
 
@@ -68,6 +69,15 @@ pub struct Args {
     /// a deleted Game waits for: more than twice its offset.flush.interval.ms, by default a minute.
     #[arg(long, env = "GAMECAST_OPERATOR_COMMIT_TIMEOUT", default_value = "3m", value_parser = humantime::parse_duration)]
     pub commit_timeout: Duration,
+
+    #[command(flatten)]
+    pub restarts: RestartArgs,
+
+    /// Have a connector begin anew with a snapshot when MySQL has purged the binary log that it has
+    /// not read yet, or its schema history is lost, without being told to by an annotation. A
+    /// snapshot reads every captured table, and locks MySQL for a moment.
+    #[arg(long, env = "GAMECAST_OPERATOR_AUTO_RESNAPSHOT")]
+    pub auto_resnapshot: bool,
 
     /// How long one call to MySQL, Kafka or Kafka Connect may take.
     #[arg(long, env = "GAMECAST_OPERATOR_CALL_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]

@@ -8,25 +8,38 @@
 //!
 //! RUNNING is no proof. A marker row that arrives is: it was committed after the tables that wait
 //! for it, and the binlog has one order. All who wait share one row.
+//!
+//! * `upkeep`: what is done about a connector's state; `restarts`: when a failed one is restarted.
+//! * `large_rows`: what was left out, and whose it was; `strays`: tables that no Game has.
+//! * `record`: what is known of a connector between calls.
+
+mod large_rows;
+mod record;
+mod restarts;
+mod strays;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::Timestamp;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
-use crate::backoff;
 use crate::batch::Batch;
-use crate::connect::{Connect, State};
+use crate::connect::{Connect, Connector, Listing, State, is_as_planned};
 use crate::failure::{Failure, Retry};
 use crate::kafka::{Markers, Topics};
-use crate::metrics::{Backend, Metrics};
+use crate::metrics::Metrics;
 use crate::mysql::Server;
 use crate::plan::ConnectorPlan;
 use crate::position::Position;
 use crate::reason::Reason;
 use crate::settle::settle;
+use record::Record;
+
+pub(crate) use restarts::RestartArgs;
 
 /// Characters of a marker's token.
 const TOKEN_CHARS: usize = 24;
@@ -46,6 +59,19 @@ pub(crate) struct Parts {
     pub(crate) commit_timeout: Duration,
     /// How long a proof lasts.
     pub(crate) lasts: Duration,
+    /// When failed connectors are restarted.
+    pub(crate) restarts: RestartArgs,
+    /// Whether a connector that cannot go on where it was begins anew without being told to.
+    pub(crate) resnapshots: bool,
+}
+
+/// What one who asks for a connector says of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// Since when the connector is to begin anew with a snapshot.
+    pub(crate) resnapshot_at: Option<Timestamp>,
+    /// True when the connector has got over what it was lenient for.
+    pub(crate) is_over: bool,
 }
 
 /// All connectors.
@@ -56,47 +82,11 @@ pub(crate) struct Capture {
 
 /// One connector, whose work is shared by all who ask for it at the same time.
 struct Lane {
-    ensure: Batch<(), Result<(), Failure>>,
+    ensure: Batch<Asked, Result<(), Failure>>,
     mark: Batch<(), Result<Position, Failure>>,
     committed: Batch<(), Result<Option<Position>, Failure>>,
     record: Arc<Record>,
-    topics: Vec<String>,
-}
-
-/// What is known of a connector.
-#[derive(Default)]
-struct Record(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    /// When the last marker that arrived was begun; none after trouble.
-    proven: Option<Instant>,
-    /// Restarts since the connector last ran, and when the next one may be.
-    restarts: u32,
-    next_restart: Option<Instant>,
-}
-
-impl Record {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        // Each change is one assignment.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn doubt(&self) {
-        self.lock().proven = None;
-    }
-
-    /// True when a failed connector may be restarted now.
-    fn may_restart(&self) -> bool {
-        let mut known = self.lock();
-        let now = Instant::now();
-        if known.next_restart.is_some_and(|next| next > now) {
-            return false;
-        }
-        known.restarts += 1;
-        known.next_restart = Some(now + backoff::after(known.restarts));
-        true
-    }
+    plan: ConnectorPlan,
 }
 
 impl Capture {
@@ -108,19 +98,38 @@ impl Capture {
     }
 
     /// Makes the connector and all it needs, or puts it right.
-    pub(crate) async fn ensure_capture(&self, plan: &ConnectorPlan) -> Result<(), Failure> {
-        self.lane(plan).ensure.ask(()).await
+    pub(crate) async fn ensure_capture(
+        &self,
+        plan: &ConnectorPlan,
+        asked: Asked,
+    ) -> Result<(), Failure> {
+        let lane = self.lane(plan);
+        lane.ensure.ask(asked).await
     }
 
     /// Returns once a marker row that was written after `since` has arrived in Kafka, and not so
     /// long ago that the proof no longer counts.
     pub(crate) async fn prove(&self, plan: &ConnectorPlan, since: Instant) -> Result<(), Failure> {
         let lane = self.lane(plan);
-        let proven = lane.record.lock().proven;
-        match proven {
-            Some(at) if at >= since && at.elapsed() < self.parts.lasts => Ok(()),
-            _ => lane.mark.ask(()).await.map(drop),
+        if lane.record.is_proven(since, self.parts.lasts) {
+            return Ok(());
         }
+        lane.mark.ask(()).await?;
+        if lane.record.lenient().is_some() {
+            let over = Asked {
+                is_over: true,
+                ..Asked::default()
+            };
+            lane.ensure.ask(over).await?;
+            lane.mark.ask(()).await?;
+        }
+        Ok(())
+    }
+
+    /// The snapshot that the connector made last, where it is known. Rows from before it may never
+    /// have been sent.
+    pub(crate) fn snapshot(&self, plan: &ConnectorPlan) -> Option<String> {
+        self.lane(plan).record.snapshot()
     }
 
     /// Returns once every row that was committed before is in Kafka, and the connector, however
@@ -147,17 +156,25 @@ impl Capture {
         }
     }
 
-    /// The connectors that objects have.
-    pub(crate) fn connectors(&self) -> Vec<String> {
-        self.lanes().keys().cloned().collect()
+    /// The connectors of objects that do not run, or not as they should.
+    pub(crate) fn unwell(&self, listing: &Listing) -> Vec<String> {
+        let well = |lane: &Lane| {
+            let connector = listing.get(&lane.plan.name);
+            connector.map(Connector::state) == Some(State::Running)
+                && (lane.record.lenient().is_some()
+                    || is_as_planned(listing, &lane.plan, &self.parts.reserved).unwrap_or(false))
+        };
+        let lanes = self.lanes();
+        let unwell = lanes.iter().filter(|(_, lane)| !well(lane));
+        unwell.map(|(name, _)| name.clone()).collect()
     }
 
     /// The topics without which a connector stops, each with its connector.
     pub(crate) fn topics(&self) -> Vec<(String, String)> {
         let lanes = self.lanes();
         let each = lanes.iter().flat_map(|(name, lane)| {
-            let topics = lane.topics.iter();
-            topics.map(|topic| (topic.clone(), name.clone()))
+            let topics = lane.plan.topics().into_iter();
+            topics.map(|topic| (topic.name.clone(), name.clone()))
         });
         each.collect()
     }
@@ -197,11 +214,11 @@ impl Lane {
         let shared = Arc::new((parts.clone(), plan.clone(), record.clone()));
         let (marking, asking) = (shared.clone(), shared.clone());
         Self {
-            ensure: Batch::new(move |askers: Vec<()>| {
+            ensure: Batch::new(move |askers: Vec<Asked>| {
                 let shared = shared.clone();
                 async move {
                     let (parts, plan, record) = &*shared;
-                    vec![parts.ensure(plan, record).await; askers.len()]
+                    vec![parts.ensure(plan, record, &askers).await; askers.len()]
                 }
             }),
             mark: Batch::new(move |askers: Vec<()>| {
@@ -220,7 +237,7 @@ impl Lane {
                 }
             }),
             record,
-            topics: plan.topics().map(|topic| topic.name.clone()).into(),
+            plan: plan.clone(),
         }
     }
 }
@@ -236,78 +253,11 @@ impl Parts {
             })
     }
 
-    async fn ensure(&self, plan: &ConnectorPlan, record: &Record) -> Result<(), Failure> {
-        self.server(plan)?
-            .ensure_marker_table(&plan.marker_table)
-            .await?;
-        self.check_history(plan).await?;
-        futures::future::try_join_all(plan.topics().map(|topic| self.topics.ensure_topic(topic)))
-            .await?;
-        if self.connect.ensure_connector(plan, &self.reserved).await? {
-            record.doubt();
-            return Ok(());
-        }
-        let listing = self.connect.list().await?;
-        match listing
-            .get(&plan.name)
-            .map(crate::connect::Connector::state)
-        {
-            Some(State::Running) => {
-                let mut known = record.lock();
-                known.restarts = 0;
-                known.next_restart = None;
-            }
-            Some(State::Failed(trace)) => return Err(self.failed(plan, record, &trace).await),
-            Some(State::Paused) => {
-                record.doubt();
-                self.connect.resume(&plan.name).await?;
-            }
-            // It may be running a moment later; the marker will tell.
-            Some(State::Starting) | None => record.doubt(),
-        }
-        Ok(())
-    }
-
-    /// A connector without its schema history fails at its next start, and an empty one in its
-    /// place would only hide that.
-    async fn check_history(&self, plan: &ConnectorPlan) -> Result<(), Failure> {
-        let topic = &plan.history_topic.name;
-        let lost = self.topics.describe(topic).await?.is_none()
-            && self.connect.list().await?.contains_key(&plan.name);
-        if lost {
-            let message = format!(
-                "the schema history topic {topic} of the connector {0} is gone: stop {0}, delete its offsets, delete it, and it is made anew with a snapshot",
-                plan.name
-            );
-            return Err(Failure::new(Reason::HistoryLost, message));
-        }
-        Ok(())
-    }
-
-    async fn failed(&self, plan: &ConnectorPlan, record: &Record, trace: &str) -> Failure {
-        record.doubt();
-        if record.may_restart() {
-            tracing::warn!(
-                connector = plan.name,
-                trace,
-                "the connector failed, restarting it"
-            );
-            self.metrics.restarted(&plan.name);
-            if let Err(error) = self.connect.restart(&plan.name).await {
-                return error.into();
-            }
-        }
-        let message = format!(
-            "the connector {} failed and is being restarted: {trace}",
-            plan.name
-        );
-        Failure::new(Reason::ConnectorFailed, message).of(Backend::Connect)
-    }
-
     async fn mark(&self, plan: &ConnectorPlan, record: &Record) -> Result<Position, Failure> {
         let begun = Instant::now();
         let result = self.await_marker(plan).await;
-        record.lock().proven = result.is_ok().then_some(begun);
+        let snapshot = self.markers.snapshot(&plan.marker_topic.name);
+        record.marked(begun, result.is_ok(), snapshot);
         result
     }
 
@@ -327,6 +277,7 @@ impl Parts {
         if let Some(position) = self.markers.arrival(&token, arrival, self.timeout).await {
             return Ok(position);
         }
+        self.make_stray_topics(plan).await?;
         let message = format!(
             "a marker row in the table {} did not reach the topic {topic} within {}: the connector {} does not stream yet",
             plan.marker_table,

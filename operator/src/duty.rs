@@ -167,6 +167,8 @@ impl Duty {
             timeout: args.marker_timeout,
             commit_timeout: args.commit_timeout,
             lasts: args.resync_interval,
+            restarts: args.restarts,
+            resnapshots: args.auto_resnapshot,
         });
         let ctx = Context {
             client: client.clone(),

@@ -33,18 +33,29 @@ struct Entry {
     table_since: Option<Instant>,
 }
 
-/// One life of a topic.
+/// One life of a topic: without a row missing, as far as the operator can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) topic_id: String,
+    /// Where in the binlog the connector made the snapshot with which it began; none where it never
+    /// made one, or where there is no connector.
+    pub(crate) snapshot: Option<String>,
     pub(crate) epoch: String,
 }
 
 impl Life {
     /// The life that a status tells of.
-    pub(crate) fn shown(topic_id: Option<String>, epoch: Option<String>) -> Option<Self> {
+    pub(crate) fn shown(
+        topic_id: Option<String>,
+        snapshot: Option<String>,
+        epoch: Option<String>,
+    ) -> Option<Self> {
         let (topic_id, epoch) = topic_id.zip(epoch)?;
-        Some(Self { topic_id, epoch })
+        Some(Self {
+            topic_id,
+            snapshot,
+            epoch,
+        })
     }
 }
 
@@ -115,17 +126,25 @@ impl Memory {
         });
     }
 
-    /// The life of the topic with that id: the one remembered here, else the one that the
-    /// object's status tells, else a new one.
-    pub(crate) fn life(&self, uid: &str, topic_id: &str, shown: Option<Life>) -> Life {
+    /// The life of the topic with that id, filled since that snapshot: the one remembered here, else
+    /// the one that the object's status tells, else a new one. A snapshot of none is not known.
+    pub(crate) fn life(
+        &self,
+        uid: &str,
+        topic_id: &str,
+        snapshot: Option<String>,
+        shown: Option<Life>,
+    ) -> Life {
         self.with(uid, |entry| {
             let known = entry.life.take().or(shown);
-            let life = known
-                .filter(|life| life.topic_id == topic_id)
-                .unwrap_or_else(|| Life {
-                    topic_id: topic_id.into(),
-                    epoch: mint(),
-                });
+            let same = |life: &Life| {
+                life.topic_id == topic_id && (snapshot.is_none() || life.snapshot == snapshot)
+            };
+            let life = known.filter(same).unwrap_or_else(|| Life {
+                topic_id: topic_id.into(),
+                snapshot,
+                epoch: mint(),
+            });
             entry.life.insert(life).clone()
         })
     }
@@ -193,15 +212,33 @@ mod tests {
         let shown = || {
             Some(Life {
                 topic_id: "a".into(),
+                snapshot: None,
                 epoch: "e1".into(),
             })
         };
-        assert_eq!(memory.life("uid", "a", shown()), shown().unwrap());
-        let other = memory.life("uid", "b", shown());
+        assert_eq!(memory.life("uid", "a", None, shown()), shown().unwrap());
+        let other = memory.life("uid", "b", None, shown());
         assert_ne!(other.epoch, "e1");
         // The status that is shown may be older than what is remembered.
-        assert_eq!(memory.life("uid", "b", shown()), other);
-        assert_ne!(memory.life("uid", "a", shown()).epoch, "e1");
+        assert_eq!(memory.life("uid", "b", None, shown()), other);
+        assert_ne!(memory.life("uid", "a", None, shown()).epoch, "e1");
+    }
+
+    #[test]
+    fn another_snapshot_is_another_life() {
+        let memory = Memory::default();
+        let life = |snapshot: Option<&str>| {
+            memory
+                .life("uid", "a", snapshot.map(Into::into), None)
+                .epoch
+        };
+        let first = life(None);
+        let second = life(Some("binlog.000002:4"));
+        assert_ne!(first, second);
+        // A marker topic that is read anew may not hold the snapshot any more.
+        assert_eq!(life(None), second);
+        assert_eq!(life(Some("binlog.000002:4")), second);
+        assert_ne!(life(Some("binlog.000003:4")), second);
     }
 
     #[test]

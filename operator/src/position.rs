@@ -1,6 +1,7 @@
 //! Positions in MySQL's binary log.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// A place in the binlog of one server. Positions in logs of different names have no order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Position {
             file: number.parse().ok()?,
             byte,
         })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}:{}", self.log, self.file, self.byte)
     }
 }
 
@@ -47,6 +54,7 @@ mod tests {
             at("binlog.000002", 4).partial_cmp(&at("mysql-bin.000003", 4)),
             None
         );
+        assert_eq!(at("binlog.000002", 4).to_string(), "binlog.000002:4");
         for file in ["", "binlog", "binlog.", "binlog.x"] {
             assert_eq!(Position::new(file, 4), None, "{file}");
         }

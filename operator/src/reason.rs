@@ -60,8 +60,12 @@ reasons! {
     ConnectorStarting,
     /// Another connector uses the server id that belongs to this one.
     ServerIdTaken,
-    /// The connector's schema history topic is gone while the connector exists.
+    /// The connector's schema history is gone, or lacks something, while the connector exists.
     HistoryLost,
+    /// MySQL no longer has the place in its binary log where the connector would go on.
+    BinlogPurged,
+    /// The table has a row that is too large for Kafka, and was not sent.
+    RowLeftOut,
     /// The marker row did not reach Kafka in time.
     NotStreaming,
     /// Kafka Connect has not committed what it sent of a deleted Game.

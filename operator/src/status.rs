@@ -81,6 +81,16 @@ impl Report {
         self.set(kind, Truth::True, Reason::AsPlanned, message.into());
     }
 
+    /// The step is as planned, but there is something to say of it.
+    pub(crate) fn done_but(
+        &mut self,
+        kind: ConditionType,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        self.set(kind, Truth::True, reason, message.into());
+    }
+
     /// The step failed, and with it the object.
     pub(crate) fn failed(&mut self, failed: &Failed) {
         self.ended(failed.step);

@@ -16,7 +16,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::backoff;
 use crate::conflict::{Losers, turned};
-use crate::connect::{Connector, State};
 use crate::context::Context;
 use crate::kafka::Watched;
 use crate::plan::{self, FEED, GAME};
@@ -101,12 +100,8 @@ async fn connectors(ctx: &Context) -> Vec<Trouble> {
     let Ok(listing) = ctx.connect.list().await else {
         return vec![Trouble::Connect];
     };
-    let runs = |name: &str| listing.get(name).map(Connector::state) == Some(State::Running);
-    let names = ctx.capture.connectors().into_iter();
-    names
-        .filter(|name| !runs(name))
-        .map(Trouble::Connector)
-        .collect()
+    let unwell = ctx.capture.unwell(&listing).into_iter();
+    unwell.map(Trouble::Connector).collect()
 }
 
 async fn databases(ctx: &Context) -> BTreeSet<Trouble> {

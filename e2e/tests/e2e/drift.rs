@@ -5,7 +5,10 @@ use e2e::games::{connect, insert};
 use e2e::patience::until;
 use e2e::{Fanout, World};
 use mysql_async::prelude::Queryable;
-use serde_json::{Value, json};
+use serde_json::json;
+
+/// The connector of all games of the default database that have none of their own.
+const SHARED: &str = "gamecast.default";
 
 pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Result<()> {
     world.ready_game("drift", json!({})).await?;
@@ -54,25 +57,11 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
         .await?;
 
     // The shared connector is deleted.
-    let connect_url = &world.stack.endpoints().connect;
-    let http = reqwest::Client::new();
-    let names: Vec<String> = http
-        .get(format!("{connect_url}/connectors"))
-        .send()
-        .await?
-        .json()
-        .await?;
-    for name in &names {
-        let url = format!("{connect_url}/connectors/{name}");
-        http.delete(url).send().await?.error_for_status()?;
-    }
+    let connectors = world.connectors();
+    connectors.delete(SHARED).await?;
     until("the connector to run again", async || {
-        let url = format!("{connect_url}/connectors?expand=status");
-        let all: Value = http.get(url).send().await?.json().await?;
-        for name in &names {
-            let task = &all[name]["status"]["tasks"][0]["state"];
-            ensure!(task == "RUNNING", "{name}: {all}");
-        }
+        let task = connectors.task(SHARED).await?;
+        ensure!(task == "RUNNING", "{task}");
         Ok(())
     })
     .await?;
@@ -81,6 +70,30 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
         .inbox
         .find("the row after", |m| m.payload["odd1"] == "4")
         .await?;
+
+    // The connector is edited: it polls once a minute, and leaves out records that it cannot send.
+    let edits = json!({"poll.interval.ms": "60000", "errors.tolerance": "all"});
+    connectors.patch(SHARED, edits).await?;
+    until("the connector to be as planned", async || {
+        let config = connectors.config(SHARED).await?;
+        ensure!(config["poll.interval.ms"] == "10", "{config}");
+        ensure!(config["errors.tolerance"] == "none", "{config}");
+        Ok(())
+    })
+    .await?;
+
+    // The topic keeps no row for long.
+    let topic = "gamecast.gameodds.game_drift";
+    let setting = "min.compaction.lag.ms";
+    let planned = world.kafka.setting(topic, setting).await?;
+    world.kafka.configure_topic(topic, setting, "1").await?;
+    until("the topic's configuration to be back", async || {
+        let is = world.kafka.setting(topic, setting).await?;
+        let policy = world.kafka.setting(topic, "cleanup.policy").await?;
+        ensure!(is == planned && policy == "compact", "{is}, {policy}");
+        Ok(())
+    })
+    .await?;
 
     // The route is tombstoned.
     world

@@ -9,9 +9,12 @@ mod deletion;
 mod drift;
 mod faults;
 mod feeds;
+mod lost;
 mod page;
+mod poison;
 mod policy;
 mod records;
+mod replica;
 mod rows;
 mod story;
 
@@ -57,6 +60,15 @@ fn main() -> Result<ExitCode> {
         deletion::a_game_deleted_under_load_stalls_no_other_and_can_come_back,
         deletion::a_dedicated_game_deleted_under_load_can_come_back,
         drift::what_somebody_broke_is_put_right,
+        poison::a_row_of_five_megabytes_stops_nobody_else,
+        poison::rows_without_a_key_stop_nobody_else,
+        poison::what_is_done_to_a_table_by_hand_stops_nobody_else,
+        poison::ddl_that_debezium_cannot_parse_stops_nobody,
+        poison::statements_in_the_binlog_stop_nobody_else,
+        lost::a_purged_binlog_is_told_and_a_snapshot_goes_on,
+        lost::a_lost_schema_history_is_told_and_a_snapshot_goes_on,
+        lost::lost_offsets_are_a_gap,
+        replica::rows_go_on_from_a_promoted_replica,
         faults::a_game_applied_while_mysql_is_down_becomes_ready,
         faults::a_game_applied_while_connect_is_down_becomes_ready,
         faults::a_game_applied_while_kafka_is_down_becomes_ready,

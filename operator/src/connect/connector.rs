@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Connect, ConnectError, Connector, Offsets, server_id};
-use crate::failure::shortened;
-use crate::plan::{ConnectorPlan, OWNER_KEY, SERVER_ID_KEY};
+use super::trace::Trace;
+use super::{Connect, ConnectError, Connector, Listing, Offsets, server_id};
+use crate::plan::{ConnectorPlan, OWNER_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY};
 use crate::position::Position;
 
 /// How often, and how many times, a stopping connector is looked at before the caller is told.
 const STOPPING: (u32, Duration) = (50, Duration::from_millis(100));
-
-/// The longest part of a task's trace that is quoted.
-const TRACE_CHARS: usize = 300;
 
 /// The state of a connector and of its one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +25,8 @@ pub(crate) enum State {
     Starting,
     /// Somebody paused or stopped it.
     Paused,
-    /// One of them failed; the trace's first and last line.
-    Failed(String),
+    /// One of them failed.
+    Failed(Trace),
 }
 
 impl Connector {
@@ -37,7 +35,7 @@ impl Connector {
         let status = &self.status;
         let both = || std::iter::once(&status.connector).chain(&status.tasks);
         if let Some(failed) = both().find(|worker| worker.state == "FAILED") {
-            return State::Failed(said(failed.trace.as_deref().unwrap_or_default()));
+            return State::Failed(Trace::read(failed.trace.as_deref().unwrap_or_default()));
         }
         match status.connector.state.as_str() {
             "PAUSED" | "STOPPED" => State::Paused,
@@ -55,6 +53,11 @@ impl Connector {
         self.info.config.get(OWNER_KEY)?.parse().ok()
     }
 
+    /// When its last snapshot was asked for, where one ever was.
+    pub(crate) fn resnapshot_at(&self) -> Option<Timestamp> {
+        self.info.config.get(RESNAPSHOT_KEY)?.parse().ok()
+    }
+
     fn has(&self, wanted: &BTreeMap<String, String>) -> bool {
         let mut config = self.info.config.clone();
         // Connect adds the name.
@@ -67,19 +70,26 @@ impl Connector {
     }
 }
 
-fn with_id(plan: &ConnectorPlan, id: u32) -> BTreeMap<String, String> {
+/// The configuration to put: as planned, and what is kept from the `existing` connector.
+fn whole(plan: &ConnectorPlan, id: u32, existing: Option<&Connector>) -> BTreeMap<String, String> {
     let mut config = plan.config.clone();
     config.insert(SERVER_ID_KEY.into(), id.to_string());
+    let asked = existing.and_then(|connector| connector.info.config.get(RESNAPSHOT_KEY));
+    if let Some(asked) = asked.filter(|_| !config.contains_key(RESNAPSHOT_KEY)) {
+        config.insert(RESNAPSHOT_KEY.into(), asked.clone());
+    }
     config
 }
 
-/// What a trace says: the outermost error and its root cause.
-fn said(trace: &str) -> String {
-    let outer = shortened(trace, TRACE_CHARS);
-    match trace.rsplit_once("Caused by: ") {
-        Some((_, cause)) => format!("{outer}; caused by {}", shortened(cause, TRACE_CHARS)),
-        None => outer,
-    }
+/// True when the connector is there and configured as planned.
+pub(crate) fn is_as_planned(
+    listing: &Listing,
+    plan: &ConnectorPlan,
+    reserved: &[u32],
+) -> Result<bool, ConnectError> {
+    let id = server_id::choose(plan, listing, &BTreeMap::new(), reserved)?;
+    let existing = listing.get(&plan.name);
+    Ok(existing.is_some_and(|connector| connector.has(&whole(plan, id, existing))))
 }
 
 impl Connect {
@@ -90,13 +100,14 @@ impl Connect {
         plan: &ConnectorPlan,
         reserved: &[u32],
     ) -> Result<bool, ConnectError> {
-        if self.is_as_planned(plan, reserved).await? {
+        if is_as_planned(&*self.list().await?, plan, reserved)? {
             return Ok(false);
         }
         // One at a time, so that no two connectors are given one server id.
         let mut given = self.given.lock().await;
-        let id = server_id::choose(plan, &*self.list().await?, &given, reserved)?;
-        let config = with_id(plan, id);
+        let listing = self.list().await?;
+        let id = server_id::choose(plan, &listing, &given, reserved)?;
+        let config = whole(plan, id, listing.get(&plan.name));
         let url = self.rest.url(&["connectors", &plan.name, "config"]);
         let action = format!("make the connector {}", plan.name);
         let _: Option<Value> = self
@@ -110,18 +121,6 @@ impl Connect {
             "made the connector or put it right"
         );
         Ok(true)
-    }
-
-    async fn is_as_planned(
-        &self,
-        plan: &ConnectorPlan,
-        reserved: &[u32],
-    ) -> Result<bool, ConnectError> {
-        let listing = self.list().await?;
-        let given = BTreeMap::new();
-        let id = server_id::choose(plan, &listing, &given, reserved)?;
-        let existing = listing.get(&plan.name);
-        Ok(existing.is_some_and(|connector| connector.has(&with_id(plan, id))))
     }
 
     /// Restarts what has failed of a connector.
@@ -221,12 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_task_says_its_first_and_its_root_cause() {
-        let json = r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"FAILED",
-            "trace":"org.E: outer\n\tat a\nCaused by: b: middle\n\tat b\nCaused by: c: root\n\tat c"}]}}"#;
-        assert_eq!(
-            connector(json).state(),
-            State::Failed("org.E: outer; caused by c: root".into())
-        );
+    fn a_failed_task_is_a_failed_connector() {
+        let json = r#"{"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"FAILED","trace":"E: x"}]}}"#;
+        let trace = Trace::read("E: x");
+        assert_eq!(connector(json).state(), State::Failed(trace));
     }
 }

@@ -10,6 +10,7 @@ mod connector;
 mod server_id;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use crate::metrics::Backend;
 use crate::position::Position;
 use crate::reason::Reason;
 
-pub(crate) use connector::State;
+pub(crate) use connector::{State, is_as_planned};
+pub(crate) use trace::{Cause, Trace};
 
 /// The wait before a request that came while Connect rebalances is sent again.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -1,8 +1,12 @@
-//! Awaits marker rows on their topics.
+//! Awaits marker rows on their topics, and notes the snapshots that show there.
+//!
+//! A connector's snapshot reads the marker table as well, so the last record of a snapshot in a
+//! marker topic tells when the connector last began anew, whoever had it do so. Each topic is read
+//! from its beginning the first time, and from where it was left after that.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -26,7 +30,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Markers {
     access: Access,
     reader: Mutex<Arc<Reader>>,
-    awaited: Arc<Awaited>,
+    seen: Arc<Seen>,
+}
+
+/// What readers share.
+#[derive(Default)]
+struct Seen {
+    /// Who awaits which token.
+    awaited: Mutex<HashMap<String, oneshot::Sender<Position>>>,
+    topics: Mutex<HashMap<String, Progress>>,
+}
+
+/// How far a marker topic was read.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    /// The offset of the next record.
+    next: i64,
+    /// Where in the binlog the last snapshot was made.
+    snapshot: Option<String>,
 }
 
 /// A consumer, until it reports an error. One that has lost its brokers can take half a minute to
@@ -59,15 +80,15 @@ impl Drop for Following {
 impl Markers {
     /// Starts the consumer. Must be called within a tokio runtime.
     pub(crate) fn new(access: &Access) -> KafkaResult<Self> {
-        let awaited = Arc::default();
+        let seen = Arc::default();
         Ok(Self {
             access: access.clone(),
-            reader: Mutex::new(start(access, &awaited)?),
-            awaited,
+            reader: Mutex::new(start(access, &seen)?),
+            seen,
         })
     }
 
-    /// Follows `topic` from its end as it is now. One topic must not be followed twice at a time.
+    /// Follows `topic` from where it was left. One topic must not be followed twice at a time.
     pub(crate) async fn follow(&self, topic: &str) -> Result<Following, TopicError> {
         let action = format!("read the marker topic {topic}");
         let failed = |source| self.access.failed(action.clone(), source);
@@ -77,10 +98,13 @@ impl Markers {
         let found = self
             .access
             .ask_blocking("look up ends", &action, watermarks);
-        let (_, end) = found.await?;
+        let (begin, end) = found.await?;
+        let left = lock(&self.seen.topics).get(topic).map(|seen| seen.next);
+        // Another topic of the name ends before that, or begins behind it.
+        let next = left.filter(|next| (begin..=end).contains(next));
         let mut partition = TopicPartitionList::new();
         partition
-            .add_partition_offset(topic, 0, Offset::Offset(end))
+            .add_partition_offset(topic, 0, Offset::Offset(next.unwrap_or(begin)))
             .map_err(failed)?;
         let assigned = reader.consumer.incremental_assign(&partition);
         assigned.map_err(failed)?;
@@ -91,7 +115,7 @@ impl Markers {
         // Replaced whole.
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         if reader.is_stale.load(Ordering::Relaxed) {
-            *reader = start(&self.access, &self.awaited)?;
+            *reader = start(&self.access, &self.seen)?;
         }
         Ok(reader.clone())
     }
@@ -99,8 +123,13 @@ impl Markers {
     /// Notes that `token` is awaited, before it is written.
     pub(crate) fn expect(&self, token: &str) -> oneshot::Receiver<Position> {
         let (arrived, arrival) = oneshot::channel();
-        lock(&self.awaited).insert(token.into(), arrived);
+        lock(&self.seen.awaited).insert(token.into(), arrived);
         arrival
+    }
+
+    /// Where in the binlog the snapshot was made that shows in `topic` last.
+    pub(crate) fn snapshot(&self, topic: &str) -> Option<String> {
+        lock(&self.seen.topics).get(topic)?.snapshot.clone()
     }
 
     /// Where the row was in the binlog, once the token has arrived; none when it does not within
@@ -113,7 +142,7 @@ impl Markers {
     ) -> Option<Position> {
         let arrived = timeout(wait, arrival).await.ok().and_then(Result::ok);
         if arrived.is_none() {
-            lock(&self.awaited).remove(token);
+            lock(&self.seen.awaited).remove(token);
             // The connector is to be doubted first, but the next try has a new reader too.
             let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
             reader.is_stale.store(true, Ordering::Relaxed);
@@ -123,7 +152,7 @@ impl Markers {
 }
 
 /// Starts a consumer that reads for as long as somebody holds it.
-fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
+fn start(access: &Access, seen: &Arc<Seen>) -> KafkaResult<Arc<Reader>> {
     let mut config = access.consumer();
     // A topic that is added waits for the answer of the fetch that is under way.
     config.set("fetch.wait.max.ms", "20");
@@ -131,11 +160,11 @@ fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
         consumer: config.create()?,
         is_stale: AtomicBool::new(false),
     });
-    let (held, awaited) = (Arc::downgrade(&reader), awaited.clone());
+    let (held, seen) = (Arc::downgrade(&reader), seen.clone());
     tokio::spawn(async move {
         while let Some(reader) = held.upgrade() {
             match timeout(HELD, reader.consumer.recv()).await {
-                Ok(Ok(message)) => arrived(&awaited, &message),
+                Ok(Ok(message)) => seen.read(&message),
                 // Brokers that are gone, a topic that is: whoever awaits a marker times out.
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the marker consumer reported an error");
@@ -150,34 +179,45 @@ fn start(access: &Access, awaited: &Arc<Awaited>) -> KafkaResult<Arc<Reader>> {
     Ok(reader)
 }
 
-type Awaited = Mutex<HashMap<String, oneshot::Sender<Position>>>;
-
-fn lock(
-    awaited: &Awaited,
-) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Position>>> {
-    // The map is whole whenever the lock is free.
-    awaited.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The maps are whole whenever their locks are free.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn arrived(awaited: &Awaited, message: &BorrowedMessage<'_>) {
-    let json = message.payload();
-    let row = json.and_then(|json| serde_json::from_slice::<MarkerRow>(json).ok());
-    // Every record of a connector as planned has its position.
-    let Some((row, position)) = row.zip(position(message)) else {
-        return;
-    };
-    if let Some(waiter) = lock(awaited).remove(&row.token) {
-        // A waiter that gave up is nobody's loss.
-        let _ = waiter.send(position);
+impl Seen {
+    fn read(&self, message: &BorrowedMessage<'_>) {
+        // Every record of a connector as planned has its position.
+        let position = position(message);
+        {
+            let mut topics = lock(&self.topics);
+            let progress = topics.entry(message.topic().into()).or_default();
+            progress.next = message.offset() + 1;
+            if header(message, "__op") == Some("r") {
+                progress.snapshot = position.as_ref().map(ToString::to_string);
+            }
+        }
+        let json = message.payload();
+        let row = json.and_then(|json| serde_json::from_slice::<MarkerRow>(json).ok());
+        let Some((row, position)) = row.zip(position) else {
+            return;
+        };
+        if let Some(waiter) = lock(&self.awaited).remove(&row.token) {
+            // A waiter that gave up is nobody's loss.
+            let _ = waiter.send(position);
+        }
     }
 }
 
 /// Where Debezium read the row.
 fn position(message: &BorrowedMessage<'_>) -> Option<Position> {
-    let headers = message.headers()?;
-    let text = |name: &str| {
-        let header = headers.iter().find(|header| header.key == name)?;
-        std::str::from_utf8(header.value?).ok()
-    };
-    Position::new(text("__source_file")?, text("__source_pos")?.parse().ok()?)
+    let file = header(message, "__source_file")?;
+    Position::new(file, header(message, "__source_pos")?.parse().ok()?)
+}
+
+fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
+    let header = message
+        .headers()?
+        .iter()
+        .find(|header| header.key == name)?;
+    std::str::from_utf8(header.value?).ok()
 }

@@ -129,7 +129,7 @@ async fn display_names(
 }
 
 /// A text column; information_schema gives some of its texts as bytes.
-fn text(row: &Row, index: usize) -> String {
+pub(super) fn text(row: &Row, index: usize) -> String {
     match row.as_ref(index) {
         Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),

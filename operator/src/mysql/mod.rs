@@ -3,6 +3,7 @@
 //! ```text
 //!   Server --+- inspect   columns of tables and names of games, one query for all who ask
 //!            +- ensure_table / delete_table, each with the table's lock
+//!            +- tables, wide_tables, largest_row   for when something is wrong
 //!            +- ensure_marker_table / delete_marker_table / write_marker
 //! ```
 
@@ -10,6 +11,7 @@ mod inspect;
 mod lock;
 mod marker;
 mod table;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ use crate::metrics::Backend;
 use crate::reason::Reason;
 use inspect::Found;
 use lock::LOCK_IDLE;
+
+pub(crate) use tables::LargeRow;
 
 /// Statements that run at a time on one server.
 const STATEMENTS: usize = 8;

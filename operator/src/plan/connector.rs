@@ -1,12 +1,11 @@
 //! Debezium connectors: their configuration, and the topics and the marker table beside them.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use database::{ConnectorAccess, Database};
+use k8s_openapi::jiff::Timestamp;
 use route::RouteKey;
+use std::collections::BTreeMap;
 
-use super::topic::{MAX_RECORD_BYTES, TopicPlan, compacted};
+use super::topic::{MAX_RECORD_BYTES, TopicPlan, stray};
 use super::{PlanError, Site};
 
 /// The marker table of a shared connector. No game's table is named like it: theirs begin with
@@ -26,8 +25,12 @@ pub(crate) const OWNER_KEY: &str = "gamecast.owner";
 /// The connector's setting that holds its id among the replicas of a MySQL server.
 pub(crate) const SERVER_ID_KEY: &str = "database.server.id";
 
-/// The window of the topics that Connect makes by itself, until the operator has set a game's own.
-const DEFAULT_WINDOW: Duration = Duration::from_secs(600);
+/// The connector's setting that tells when its last snapshot was asked for (RFC 3339). Debezium and
+/// Connect ignore it.
+pub(crate) const RESNAPSHOT_KEY: &str = "gamecast.resnapshot-at";
+
+/// What the tables of games begin with that share a connector.
+pub(crate) const SHARED_TABLES: &str = "game_";
 
 /// A connector with all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,10 @@ pub(crate) struct ConnectorPlan {
     pub(crate) heartbeat_topic: TopicPlan,
     /// The connector's schema history topic.
     pub(crate) history_topic: TopicPlan,
+    /// The table that it captures beside that, or what the names of all of them begin with.
+    pub(crate) tables: String,
+    /// What the names of its tables' topics begin with: `<prefix>.<schema>.`.
+    topics: String,
 }
 
 /// How a connector comes by its `database.server.id`.
@@ -62,7 +69,7 @@ impl ConnectorPlan {
     /// The one connector of a database, for the tables of all its games that have no other.
     pub(super) fn shared(site: &Site, name: &str, database: &Database) -> Result<Self, PlanError> {
         let access = access(name, database)?;
-        let tables = format!(r"{}\.(game_.*|{MARKER_TABLE})", database.schema);
+        let tables = format!(r"{}\.({SHARED_TABLES}.*|{MARKER_TABLE})", database.schema);
         let connector = format!("{}.{name}", site.prefix);
         let mut config = common(site, name, database, access, &connector);
         config.insert("message.key.columns", format!("{tables}:game_id"));
@@ -77,7 +84,7 @@ impl ConnectorPlan {
             connector,
             config,
             id,
-            MARKER_TABLE.into(),
+            [MARKER_TABLE.into(), SHARED_TABLES.into()],
         ))
     }
 
@@ -105,8 +112,9 @@ impl ConnectorPlan {
         config.insert("poll.interval.ms", "100".into());
         config.insert(OWNER_KEY, owner.to_string());
         let id = ServerId::FreeAbove(access.server_id_base);
+        let tables = [marker, table];
         Ok(Self::new(
-            site, name, database, connector, config, id, marker,
+            site, name, database, connector, config, id, tables,
         ))
     }
 
@@ -117,16 +125,17 @@ impl ConnectorPlan {
         connector: String,
         config: BTreeMap<&'static str, String>,
         server_id: ServerId,
-        marker_table: String,
+        [marker_table, tables]: [String; 2],
     ) -> Self {
         let replication = site.replication;
         let marker_topic = site.table_topic(&database.schema, &marker_table);
         let heartbeat_topic = format!("__debezium-heartbeat.{}", site.prefix);
         Self {
-            marker_topic: TopicPlan::transient(&marker_topic, replication),
+            marker_topic: TopicPlan::markers(&marker_topic, replication),
             heartbeat_topic: TopicPlan::transient(&heartbeat_topic, replication),
             history_topic: TopicPlan::history(&history_topic(site, &connector), replication),
             name: connector,
+            topics: site.table_topic(&database.schema, ""),
             database: name.into(),
             config: config
                 .into_iter()
@@ -134,7 +143,43 @@ impl ConnectorPlan {
                 .collect(),
             server_id,
             marker_table,
+            tables,
         }
+    }
+
+    /// The connector for as long as it must get over a record that Kafka does not take: that record
+    /// is left out, and Connect logs it.
+    #[must_use]
+    pub(crate) fn lenient(&self) -> Self {
+        let mut lenient = self.clone();
+        lenient
+            .config
+            .insert("errors.tolerance".into(), "all".into());
+        lenient
+    }
+
+    /// The connector as it is told to begin anew with a snapshot.
+    #[must_use]
+    pub(crate) fn anew(&self, asked: Timestamp) -> Self {
+        let mut anew = self.clone();
+        anew.config.insert(RESNAPSHOT_KEY.into(), asked.to_string());
+        anew
+    }
+
+    /// True when the tables of more than one game are its.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.marker_table == MARKER_TABLE
+    }
+
+    /// True for the tables of the games that it captures.
+    pub(crate) fn captures(&self, table: &str) -> bool {
+        table == self.tables || self.is_shared() && table.starts_with(&self.tables)
+    }
+
+    /// The topic of a table that it captures and that no Game has.
+    pub(crate) fn stray_topic(&self, table: &str) -> TopicPlan {
+        let name = format!("{}{table}", self.topics);
+        TopicPlan::stray(&name, self.marker_topic.replication)
     }
 
     /// The topics that must be there before the connector is.
@@ -214,7 +259,9 @@ fn common(
         ("errors.retry.delay.initial.ms", text("300")),
         ("errors.retry.delay.max.ms", text("5000")),
         ("retriable.restart.connector.wait.ms", text("1000")),
-        // A record that cannot be written stops the task: dropping it would lose a row unseen.
+        // A record that cannot be written stops the task. `all` would go on without a row whatever
+        // the trouble is, a missing grant too; sources have no dead letter queue. What no restart
+        // gets over is left out by the operator, which then says so (`capture`).
         ("errors.tolerance", text("none")),
         ("errors.log.enable", text("true")),
         (
@@ -231,6 +278,9 @@ fn common(
             "schema.history.internal.store.only.captured.databases.ddl",
             text("true"),
         ),
+        // The parser sees the DDL of all schemas, and does not know every statement of MySQL's. What
+        // it cannot read must not stop the games; their own tables' DDL is the operator's.
+        ("schema.history.internal.skip.unparseable.ddl", text("true")),
         ("topic.creation.default.partitions", text("1")),
         (
             "topic.creation.default.replication.factor",
@@ -267,9 +317,10 @@ fn common(
             text("op,source.file,source.pos,source.row,source.gtid"),
         ),
     ]);
-    // Connect makes a topic only for a task's first record; it must not be a wrong one even then.
+    // The operator makes the topic of a game before its table. What Connect makes by itself is for a
+    // table that somebody made by hand, and may have rows without a key.
     config.extend(
-        compacted(DEFAULT_WINDOW)
+        stray()
             .into_iter()
             .map(|(key, value)| (topic_creation(key), value)),
     );
@@ -279,8 +330,7 @@ fn common(
 fn topic_creation(key: &str) -> &'static str {
     match key {
         "cleanup.policy" => "topic.creation.default.cleanup.policy",
-        "min.compaction.lag.ms" => "topic.creation.default.min.compaction.lag.ms",
-        "max.compaction.lag.ms" => "topic.creation.default.max.compaction.lag.ms",
+        "retention.ms" => "topic.creation.default.retention.ms",
         "segment.ms" => "topic.creation.default.segment.ms",
         _ => "topic.creation.default.max.message.bytes",
     }

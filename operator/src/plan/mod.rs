@@ -14,17 +14,22 @@ use std::collections::BTreeMap;
 
 use crds::{ConnectorMode, DeletionPolicy, Feed, Game, Violation};
 use database::Database;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use route::RouteKey;
 use thiserror::Error;
 
-pub(crate) use connector::{ConnectorPlan, OWNER_KEY, SERVER_ID_KEY, ServerId};
+pub(crate) use connector::{ConnectorPlan, OWNER_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY, ServerId};
 pub(crate) use routes::RoutePlan;
 pub(crate) use table::{CATALOG_DDL, ColumnFound, TableChange, TableMismatch, TablePlan, quote};
-pub(crate) use topic::TopicPlan;
+pub(crate) use topic::{MAX_RECORD_BYTES, TopicPlan};
 
 use crate::failure::{Failure, Retry};
 use crate::reason::Reason;
+
+/// The annotation by which a person has the connector of a Game begin anew with a snapshot: a time
+/// that is later than that of the last such wish.
+pub(crate) const RESNAPSHOT_AT: &str = "gamecast.dev/resnapshot-at";
 
 /// The kinds of objects, as route keys and logs write them.
 pub(crate) const GAME: &str = "Game";
@@ -53,6 +58,8 @@ pub(crate) struct GamePlan {
     pub(crate) mode: ConnectorMode,
     pub(crate) connector: ConnectorPlan,
     pub(crate) route: RoutePlan,
+    /// Since when its connector is to begin anew with a snapshot.
+    pub(crate) resnapshot_at: Option<Timestamp>,
     pub(crate) deletes: bool,
 }
 
@@ -82,6 +89,10 @@ pub(crate) enum PlanError {
     OwnTopic(String),
     #[error("spec.serve: {0}")]
     Route(String),
+    #[error(
+        "metadata.annotations[{RESNAPSHOT_AT}]: `{0}` is no time as in RFC 3339, such as 2026-11-21T20:00:00Z"
+    )]
+    Annotation(String),
     #[error("`{0}` cannot be part of a statement")]
     UnsafeName(String),
 }
@@ -93,12 +104,22 @@ impl From<PlanError> for Failure {
                 Reason::DatabaseUnknown
             }
             PlanError::Invalid { .. }
+            | PlanError::Annotation(_)
             | PlanError::OwnTopic(_)
             | PlanError::Route(_)
             | PlanError::UnsafeName(_) => Reason::InvalidSpec,
         };
         Failure::new(reason, error.to_string()).with_retry(Retry::OnChange)
     }
+}
+
+fn resnapshot_at(game: &Game) -> Result<Option<Timestamp>, PlanError> {
+    let text = game.annotations().get(RESNAPSHOT_AT);
+    text.map(|text| {
+        text.parse()
+            .map_err(|_| PlanError::Annotation(text.clone()))
+    })
+    .transpose()
 }
 
 /// The key of an object's route.
@@ -131,6 +152,7 @@ impl Site {
                 }
             },
             route: RoutePlan::game(game, &topic_name)?,
+            resnapshot_at: resnapshot_at(game)?,
             database: database_name.clone(),
             schema: database.schema.clone(),
             mode: spec.connector.mode,

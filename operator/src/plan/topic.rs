@@ -13,6 +13,9 @@ pub(crate) const MAX_RECORD_BYTES: u32 = 2 * 1024 * 1024;
 /// to the tail that a new reader must read; shorter ones than a minute cost too many files.
 const SEGMENT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
+/// How long marker records are kept: a snapshot is noticed by an operator that was away for less.
+const MARKERS: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A topic that the operator makes and keeps as it is written here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicPlan {
@@ -52,6 +55,12 @@ fn deleted(retention: Duration) -> BTreeMap<&'static str, String> {
         ("segment.ms", millis(segment(retention))),
         ("max.message.bytes", MAX_RECORD_BYTES.to_string()),
     ])
+}
+
+/// The configuration of the topic of a table that no Game has: nobody reads it, its records may
+/// have no key, and they must be taken, or the connector stops.
+pub(crate) fn stray() -> BTreeMap<&'static str, String> {
+    deleted(SEGMENT.1)
 }
 
 impl TopicPlan {
@@ -101,9 +110,19 @@ impl TopicPlan {
         Self::new(name, 1, replication, config)
     }
 
-    /// A topic of marker or heartbeat records, of which only the newest is of interest.
+    /// A topic of heartbeats, of which only the newest is of interest.
     pub(crate) fn transient(name: &str, replication: i32) -> Self {
         Self::new(name, 1, replication, deleted(SEGMENT.1))
+    }
+
+    /// A topic of marker records, which also tell of the connector's last snapshot.
+    pub(crate) fn markers(name: &str, replication: i32) -> Self {
+        Self::new(name, 1, replication, deleted(MARKERS))
+    }
+
+    /// The topic of a table that a connector captures and no Game has.
+    pub(crate) fn stray(name: &str, replication: i32) -> Self {
+        Self::new(name, 1, replication, stray())
     }
 
     /// A connector's schema history: every record for ever, in one order.

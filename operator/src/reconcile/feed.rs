@@ -54,7 +54,7 @@ impl Reconciled for Feed {
         Made {
             served_topic: status.served_topic,
             kafka_topic: status.kafka_topic,
-            life: Life::shown(status.kafka_topic_id, status.epoch),
+            life: Life::shown(status.kafka_topic_id, None, status.epoch),
             ..Made::default()
         }
     }
@@ -83,7 +83,7 @@ impl Reconciled for Feed {
 
         let topic = topic(ctx, plan).instrument(step(ConditionType::TopicReady));
         let topic = topic.await.at(ConditionType::TopicReady)?;
-        let life = ctx.memory.life(&uid, &topic.id, made.life.take());
+        let life = ctx.memory.life(&uid, &topic.id, None, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
         made.life = Some(life.clone());
         report.done(

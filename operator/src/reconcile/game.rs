@@ -5,12 +5,13 @@ use kube::ResourceExt;
 use tracing::Instrument;
 
 use super::{Made, Reconciled, publish, step, whole};
+use crate::capture::Asked;
 use crate::context::Context;
 use crate::failure::{At, Failed, Failure, Retry};
 use crate::memory::Life;
 use crate::metrics::Kind;
 use crate::mysql::Server;
-use crate::plan::{GAME, GamePlan, PlanError, RoutePlan, Site};
+use crate::plan::{GAME, GamePlan, MAX_RECORD_BYTES, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
 use crate::warrant::Warrant;
@@ -60,13 +61,15 @@ impl Reconciled for Game {
             served_topic: status.served_topic,
             table: status.table,
             kafka_topic: status.kafka_topic,
-            life: Life::shown(status.kafka_topic_id, status.epoch),
+            life: Life::shown(status.kafka_topic_id, status.snapshot, status.epoch),
             connector: status.connector,
         }
     }
 
     fn new_status(made: Made, generation: Option<i64>, conditions: Vec<Condition>) -> GameStatus {
-        let (kafka_topic_id, epoch) = made.life.map(|life| (life.topic_id, life.epoch)).unzip();
+        let life = made.life;
+        let snapshot = life.as_ref().and_then(|life| life.snapshot.clone());
+        let (kafka_topic_id, epoch) = life.map(|life| (life.topic_id, life.epoch)).unzip();
         GameStatus {
             observed_generation: generation,
             conditions,
@@ -75,6 +78,7 @@ impl Reconciled for Game {
             kafka_topic: made.kafka_topic,
             kafka_topic_id,
             epoch,
+            snapshot,
             connector: made.connector,
         }
     }
@@ -94,9 +98,9 @@ impl Reconciled for Game {
         let topic = ctx.topics.ensure_topic(&plan.topic);
         let topic = topic.instrument(step(ConditionType::TopicReady)).await;
         let topic = topic.at(ConditionType::TopicReady)?;
-        let life = ctx.memory.life(&uid, &topic.id, made.life.take());
+        let life = ctx.memory.life(&uid, &topic.id, None, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
-        made.life = Some(life.clone());
+        made.life = Some(life);
         ctx.fail_point.reached(&plan.key, "topic");
         report.done(
             ConditionType::TopicReady,
@@ -116,8 +120,12 @@ impl Reconciled for Game {
         );
         made.table = Some(table);
 
+        let asked = Asked {
+            resnapshot_at: plan.resnapshot_at,
+            ..Asked::default()
+        };
         let connecting = step(ConditionType::ConnectorReady);
-        let ensured = ctx.capture.ensure_capture(&plan.connector);
+        let ensured = ctx.capture.ensure_capture(&plan.connector, asked);
         let ensured = ensured.instrument(connecting.clone()).await;
         ensured.at(ConditionType::ConnectorReady)?;
         made.connector = Some(connector.clone());
@@ -130,6 +138,13 @@ impl Reconciled for Game {
             ConditionType::ConnectorReady,
             format!("the connector {connector} streams: a marker row came through"),
         );
+
+        // Rows that are missing because the connector began anew are a gap, as those of a topic that
+        // is gone are.
+        let snapshot = ctx.capture.snapshot(&plan.connector);
+        let life = ctx.memory.life(&uid, &topic.id, snapshot, made.life.take());
+        made.life = Some(life.clone());
+        tell_left_out(self, ctx, plan, report).await?;
 
         let published = publish::ensure_published(ctx, &plan.key, &plan.route, &topic, &life.epoch);
         let published = published.instrument(step(ConditionType::RouteReady)).await;
@@ -167,7 +182,10 @@ impl Reconciled for Game {
         if plan.mode == ConnectorMode::Shared {
             // A row that is still on its way would find no topic and stop every game of the
             // connector, or reach the topic of the next game of this name.
-            let ensured = ctx.capture.ensure_capture(&plan.connector).await;
+            let ensured = ctx
+                .capture
+                .ensure_capture(&plan.connector, Asked::default())
+                .await;
             ensured.at(ConditionType::ConnectorReady)?;
             ctx.fail_point.reached(&plan.key, "settle");
             let settled = ctx.capture.settle(&plan.connector).await;
@@ -178,6 +196,34 @@ impl Reconciled for Game {
         let topic = ctx.topics.delete_planned(&plan.topic).await;
         topic.at(ConditionType::TopicReady)
     }
+}
+
+/// Says so where the table has a row that is too large for Kafka.
+async fn tell_left_out(
+    game: &Game,
+    ctx: &Context,
+    plan: &GamePlan,
+    report: &mut Report,
+) -> Result<(), Failed> {
+    let step = ConditionType::TableReady;
+    let conditions = game.status.iter().flat_map(|status| &status.conditions);
+    let told = conditions
+        .filter(|condition| condition.type_ == step.as_str())
+        .any(|condition| condition.reason == Reason::RowLeftOut.as_str());
+    let server = server(ctx, plan)?;
+    let table = &plan.table.name;
+    let found = ctx.capture.left_out(&plan.connector, server, table, told);
+    if let Some(row) = found.await.at(step)? {
+        report.done_but(
+            step,
+            Reason::RowLeftOut,
+            format!(
+                "row {} of the table {}.{table} has {} bytes and was not sent: a record has at most {MAX_RECORD_BYTES}; delete or shorten the row",
+                row.row_id, plan.schema, row.bytes
+            ),
+        );
+    }
+    Ok(())
 }
 
 fn server<'a>(ctx: &'a Context, plan: &GamePlan) -> Result<&'a Server, Failed> {

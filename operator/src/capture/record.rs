@@ -1,0 +1,111 @@
+//! What this process knows of one connector.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::restarts::{RestartArgs, Restarts};
+use crate::connect::{Cause, State};
+
+/// A connector as far as it is known.
+#[derive(Default)]
+pub(super) struct Record(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// When the last marker that arrived was begun; none after trouble.
+    proven: Option<Instant>,
+    restarts: Restarts,
+    /// The snapshot that it made last, where that is known.
+    snapshot: Option<String>,
+    /// What it must get over, while it is lenient.
+    lenient: Option<Cause>,
+    /// Tables with a row that was left out.
+    left_out: BTreeSet<String>,
+}
+
+impl Record {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Each change is whole whenever the lock is free.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the proof.
+    pub(super) fn doubt(&self) {
+        self.lock().proven = None;
+    }
+
+    /// Notes what came of a marker that was begun then.
+    pub(super) fn marked(&self, begun: Instant, arrived: bool, snapshot: Option<String>) {
+        let mut known = self.lock();
+        known.proven = arrived.then_some(begun);
+        if snapshot.is_some() {
+            known.snapshot = snapshot;
+        }
+    }
+
+    /// True when a marker that was begun after `since` has arrived, less than `lasts` ago.
+    pub(super) fn is_proven(&self, since: Instant, lasts: Duration) -> bool {
+        let proven = self.lock().proven;
+        proven.is_some_and(|at| at >= since && at.elapsed() < lasts)
+    }
+
+    /// The snapshot that it made last.
+    pub(super) fn snapshot(&self) -> Option<String> {
+        self.lock().snapshot.clone()
+    }
+
+    /// Notes what Kafka Connect says of it.
+    pub(super) fn seen(&self, state: &State, args: &RestartArgs) {
+        let mut known = self.lock();
+        if *state == State::Running {
+            known.restarts.runs(args, Timestamp::now());
+        } else {
+            known.proven = None;
+        }
+    }
+
+    /// How often it was restarted since it last ran for long.
+    pub(super) fn restarts(&self) -> u32 {
+        self.lock().restarts.count
+    }
+
+    /// None where a failed connector is to be restarted now, which is counted; else how long that
+    /// must wait.
+    pub(super) fn failed(&self, args: &RestartArgs) -> Option<Duration> {
+        let mut known = self.lock();
+        known.restarts.failed(args, Timestamp::now())
+    }
+
+    /// Notes that the connector is lenient for as long as it takes to get over `cause`.
+    pub(super) fn be_lenient(&self, cause: Cause) {
+        self.lock().lenient = Some(cause);
+    }
+
+    /// What it must get over.
+    pub(super) fn lenient(&self) -> Option<Cause> {
+        self.lock().lenient
+    }
+
+    /// The connector is strict again.
+    pub(super) fn be_strict(&self) {
+        self.lock().lenient = None;
+    }
+
+    /// Notes the tables of which a row was left out.
+    pub(super) fn leave_out(&self, tables: impl IntoIterator<Item = String>) {
+        self.lock().left_out.extend(tables);
+    }
+
+    /// True when a row of the table was left out.
+    pub(super) fn has_left_out(&self, table: &str) -> bool {
+        self.lock().left_out.contains(table)
+    }
+
+    /// The table has no such row any more.
+    pub(super) fn is_whole(&self, table: &str) {
+        self.lock().left_out.remove(table);
+    }
+}
