@@ -87,6 +87,11 @@ test-ha: build ## Two operators: handing over, frozen leaders, ROUNDS=20 leaders
 	$(CARGO) run -q --locked -p devstack -- install
 	GAMECAST_HA_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --locked -p e2e --test ha -- --nocapture $(TESTS)
 
+.PHONY: test-all
+test-all: build ## Every fault with every change, some 45 minutes; SCENARIOS="--pairwise --outage 6" for some
+	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) run -q --locked -p e2e --bin scenarios -- $(SCENARIOS)
+
 .PHONY: e2e-node
 e2e-node: e2e/node/node_modules/.package-lock.json
 

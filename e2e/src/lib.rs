@@ -8,7 +8,7 @@
 //!        each fills an Inbox, on which a test awaits what must come
 //! ```
 //!
-//! [`torture`] is a world of its own: Kafka and two fanouts, killed at random.
+//! [`scenarios`] are faults that meet changes, one at a time. [`torture`] is a world of its own: Kafka and two fanouts, killed at random.
 //!
 //! Everything awaits conditions with a limit ([`patience`]); nothing sleeps for a guessed time.
 
@@ -23,6 +23,7 @@ mod node;
 mod page;
 pub mod patience;
 mod program;
+pub mod scenarios;
 pub mod torture;
 pub mod trials;
 mod world;
