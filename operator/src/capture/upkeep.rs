@@ -59,10 +59,11 @@ impl Parts {
         if let Some(cause) = record.lenient()
             && asked.iter().any(|asked| asked.is_over)
         {
-            record.be_strict();
             if cause == Cause::Oversize {
                 self.find_large_rows(plan, record).await?;
             }
+            // Last, so that what could not be found now is looked for again.
+            record.be_strict();
         }
         let wanted = match record.lenient() {
             Some(_) => plan.lenient(),
