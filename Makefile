@@ -117,6 +117,12 @@ bench-churn: build ## Restarting the connector after many games were made and dr
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) run -q --locked -p bench --bin churn
 
+.PHONY: bench-operator
+bench-operator: ## What 100, 300 and 1,000 Games cost the operator; GAMES=100,300,1000
+	$(CARGO) build --release --locked -p bench -p operator --bin operator --bin scale
+	$(CARGO) run -q --locked -p devstack -- install
+	target/release/scale --details $(if $(GAMES),--games $(GAMES))
+
 .PHONY: bench-compression
 bench-compression: ## What permessage-deflate costs and saves, in figures
 	$(CARGO) run --release --locked -p bench --bin compression

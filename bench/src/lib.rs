@@ -7,11 +7,16 @@
 //!
 //!   bin/serving  --> serving     Kafka -> clients, thousands of them, beside the floor
 //!
+//!   bin/scale    --> control     what many Games cost the operator and its servers
+//!                --> simulated   stand-ins for Kubernetes and Connect, for very many
+//!
 //!   bin/compression              what compressing a message costs and saves
 //! ```
 
+pub mod control;
 pub mod delivery;
 pub mod quantiles;
 pub mod readiness;
 pub mod serving;
+pub mod simulated;
 pub mod stages;

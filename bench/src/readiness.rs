@@ -1,6 +1,7 @@
 //! How long an applied Game takes to become Ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Config};
 
-use e2e::World;
-
 /// How long all games together may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Requests to the API server under way at once.
 const CONCURRENCY: usize = 16;
@@ -28,9 +27,9 @@ pub struct Readiness {
     pub each: Vec<Duration>,
 }
 
-/// A client of the stack's API server.
-pub async fn client(world: &World) -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(&world.stack.endpoints().kubeconfig)?;
+/// A client of the API server that `kubeconfig` names.
+pub async fn client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
@@ -42,6 +41,7 @@ pub async fn measure(client: &Client, names: &[String]) -> Result<Readiness> {
         .default_backoff()
         .applied_objects()
         .boxed();
+    let awaited: HashSet<&str> = names.iter().map(String::as_str).collect();
     let start = Instant::now();
     let applying = async {
         stream::iter(names)
@@ -64,7 +64,7 @@ pub async fn measure(client: &Client, names: &[String]) -> Result<Readiness> {
         while ready.len() < names.len() {
             let game = games.try_next().await?.context("the watch ended")?;
             let name = game.metadata.name.clone().unwrap_or_default();
-            if names.contains(&name) && is_ready(&game) {
+            if awaited.contains(name.as_str()) && is_ready(&game) {
                 ready.entry(name).or_insert_with(Instant::now);
             }
         }

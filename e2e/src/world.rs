@@ -231,7 +231,7 @@ pub fn artifacts() -> Result<PathBuf> {
 }
 
 /// An empty folder for the logs of a run.
-pub(crate) fn logs(run: &str) -> Result<PathBuf> {
+pub fn logs(run: &str) -> Result<PathBuf> {
     let folder = artifacts()?.join("logs").join(run);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

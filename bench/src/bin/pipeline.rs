@@ -30,7 +30,7 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let world = World::up().await?;
-    let client = readiness::client(&world).await?;
+    let client = readiness::client(&world.stack.endpoints().kubeconfig).await?;
     let mut out = std::io::stdout();
 
     let first = readiness::measure(&client, &["first".into()]).await?;

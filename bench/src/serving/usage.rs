@@ -37,8 +37,22 @@ pub fn resident(pid: u32) -> Result<u64> {
     parse_resident(&maps).with_context(|| format!("{path} is not what it should be"))
 }
 
+/// The most memory that process `pid` ever had resident, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    parse_kib(&status, "VmHWM:").with_context(|| format!("{path} is not what it should be"))
+}
+
 fn parse_resident(maps: &str) -> Option<u64> {
-    let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    parse_kib(maps, "Rss:")
+}
+
+fn parse_kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

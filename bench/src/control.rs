@@ -1,0 +1,283 @@
+//! What many Games cost the operator and its servers.
+//!
+//! ```text
+//!   Rig       MySQL, Kafka, Connect and Kubernetes, the latter two real or not, and one operator
+//!   Moment    the operator's metrics, CPU and memory at one time; two make a Cost
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use database::Databases;
+use devstack::{Options, Server, Stack};
+use e2e::metrics::Metrics;
+use e2e::{Kubectl, Program, logs};
+use tokio::time::sleep;
+
+use crate::serving::usage;
+use crate::simulated::{Connect, Kubernetes};
+
+/// The first port of the servers; the operator's follows.
+const BASE_PORT: u16 = 30_500;
+const ADMIN: u16 = BASE_PORT + 20;
+
+/// How often everything is looked at again: rare enough that one round ends before the next.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// How long a round may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Without a reconcile for this long, the next one begins a round.
+const GAP: Duration = Duration::from_secs(3);
+
+/// How often the metrics are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The servers and an operator. Everything ends when this is dropped.
+pub struct Rig {
+    // Fields are dropped in this order: the operator before the servers.
+    pub operator: Program,
+    stand_ins: Option<(Kubernetes, Connect)>,
+    stack: Stack,
+    /// Where the Kubernetes is that the operator uses.
+    pub kubeconfig: PathBuf,
+}
+
+impl Rig {
+    /// Starts all of it. `operator` is the program, by default that of this build.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn up(operator: Option<&Path>) -> Result<Self> {
+        let stack = Stack::up(Options::ephemeral(BASE_PORT)).await?;
+        let endpoints = stack.endpoints();
+        let kubectl = Kubectl {
+            program: endpoints.kubectl.clone(),
+            kubeconfig: endpoints.kubeconfig.clone(),
+        };
+        kubectl.install_crds().await?;
+        let (kubeconfig, connect) = (endpoints.kubeconfig.clone(), endpoints.connect.clone());
+        Self::start(operator, stack, None, kubeconfig, &connect).await
+    }
+
+    /// Starts all of it with stand-ins for Kubernetes and Connect.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn simulated(operator: Option<&Path>) -> Result<Self> {
+        let options = Options::ephemeral(BASE_PORT).only([Server::MySql, Server::Kafka]);
+        let stack = Stack::up(options).await?;
+        let endpoints = stack.endpoints();
+        let kubernetes = Kubernetes::up().await?;
+        let kubeconfig = logs("bench-kubeconfig")?.join("kubeconfig");
+        kubernetes.write_kubeconfig(&kubeconfig)?;
+        let databases = Databases::load(&endpoints.databases)?;
+        let topic = format!("gamecast.{}.gamecast_marker", endpoints.mysql.schema);
+        let games = databases.get("default")?.pool()?;
+        let connect = Connect::up(games, &endpoints.kafka, topic).await?;
+        let url = connect.url();
+        Self::start(
+            operator,
+            stack,
+            Some((kubernetes, connect)),
+            kubeconfig,
+            &url,
+        )
+        .await
+    }
+
+    async fn start(
+        operator: Option<&Path>,
+        stack: Stack,
+        stand_ins: Option<(Kubernetes, Connect)>,
+        kubeconfig: PathBuf,
+        connect: &str,
+    ) -> Result<Self> {
+        let endpoints = stack.endpoints();
+        let binary = operator.unwrap_or(Path::new("operator"));
+        let binary = binary.to_str().context("the operator's path is no text")?;
+        let ready = format!("http://127.0.0.1:{ADMIN}/readyz");
+        let mut operator = Program::new("operator", binary, &logs("bench-operator")?, ready)?
+            .variable("KUBECONFIG", &kubeconfig)
+            .flag("--databases", endpoints.databases.display())
+            .flag("--kafka-bootstrap-servers", &endpoints.kafka)
+            .flag("--connect-url", connect)
+            .flag("--admin-listen", format!("127.0.0.1:{ADMIN}"))
+            .flag("--resync-interval", format!("{}s", RESYNC.as_secs()));
+        operator.start_ready().await?;
+        Ok(Self {
+            operator,
+            stand_ins,
+            stack,
+            kubeconfig,
+        })
+    }
+
+    /// The operator as it is now.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn moment(&self) -> Result<Moment> {
+        let pid = self.operator.pid().context("the operator does not run")?;
+        Ok(Moment {
+            at: Instant::now(),
+            metrics: Metrics::read(&format!("http://127.0.0.1:{ADMIN}/metrics")).await?,
+            cpu: usage::cpu(pid)?,
+            resident: usage::resident(pid)?,
+            peak: usage::peak(pid)?,
+        })
+    }
+
+    /// What it costs to have all of `games` unchanged Games looked at again.
+    ///
+    /// # Errors
+    /// When not all of them were.
+    pub async fn round(&self, games: usize) -> Result<Cost> {
+        let end = Instant::now() + RESYNC + LIMIT;
+        let mut last = self.moment().await?;
+        let mut before = last.clone();
+        let mut busy = last.at;
+        loop {
+            sleep(LOOK).await;
+            ensure!(Instant::now() < end, "the Games are not looked at again");
+            let now = self.moment().await?;
+            if now.reconciled() > last.reconciled() {
+                // The first one after a while begins a round.
+                if last.at - busy > GAP {
+                    before = last;
+                }
+                busy = now.at;
+                if now.reconciled() - before.reconciled() >= games as f64 {
+                    return Ok(now.since(&before));
+                }
+            }
+            last = now;
+        }
+    }
+
+    /// What it cost since the operator started until it had looked at all of `games` Games.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn first_round(&self, games: usize) -> Result<Cost> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let now = self.moment().await?;
+            if now.reconciled() >= games as f64 {
+                return Ok(now.since(&Moment {
+                    metrics: Metrics::default(),
+                    cpu: Duration::ZERO,
+                    ..now.clone()
+                }));
+            }
+            ensure!(Instant::now() < end, "not all Games were looked at");
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Resident memory of Kafka Connect in bytes, where it is the real one.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn connect_resident(&self) -> Result<Option<u64>> {
+        if self.stand_ins.is_some() {
+            return Ok(None);
+        }
+        let pid = self.stack.pid(Server::Connect);
+        let pid = pid.context("Connect does not run")?;
+        Ok(Some(usage::resident(pid.try_into()?)?))
+    }
+}
+
+/// The operator at one time.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    at: Instant,
+    metrics: Metrics,
+    cpu: Duration,
+    /// Memory in bytes.
+    pub resident: u64,
+    /// The most it ever was, in bytes.
+    pub peak: u64,
+}
+
+/// The histogram of what the operator asks of servers.
+const CALLS: &str = "gamecast_operator_backend_call_seconds_count";
+
+impl Moment {
+    /// Reconciles of Games so far.
+    fn reconciled(&self) -> f64 {
+        let name = "gamecast_operator_reconcile_seconds_count";
+        self.metrics.sum(name, &[("kind", "Game")])
+    }
+
+    /// What came since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Cost {
+        let before = earlier.metrics.by(CALLS, "backend");
+        let calls = self.metrics.by(CALLS, "backend").into_iter();
+        let calls = calls.map(|(backend, count)| {
+            let count = count - before.get(&backend).copied().unwrap_or_default();
+            (backend, count)
+        });
+        Cost {
+            took: self.at - earlier.at,
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            reconciles: self.reconciled() - earlier.reconciled(),
+            calls: calls.collect(),
+        }
+    }
+
+    /// Each kind of call, and the seconds that all of them took.
+    pub fn calls(&self) -> Vec<(String, f64, f64)> {
+        let seconds = self
+            .metrics
+            .by("gamecast_operator_backend_call_seconds_sum", "call");
+        let counts = self.metrics.by(CALLS, "call").into_iter();
+        counts
+            .map(|(call, count)| {
+                let seconds = seconds.get(&call).copied().unwrap_or_default();
+                (call, count, seconds)
+            })
+            .collect()
+    }
+
+    /// Each step of reconciling: how often, and the seconds that all of them took.
+    pub fn steps(&self) -> Vec<(String, f64, f64)> {
+        let of = |suffix: &str| {
+            let name = format!("gamecast_operator_step_seconds_{suffix}");
+            self.metrics.by(&name, "step")
+        };
+        let seconds = of("sum");
+        let counts = of("count").into_iter();
+        counts
+            .map(|(step, count)| {
+                let seconds = seconds.get(&step).copied().unwrap_or_default();
+                (step, count, seconds)
+            })
+            .collect()
+    }
+}
+
+/// What passed between two moments.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    pub took: Duration,
+    /// CPU time of the operator.
+    pub cpu: Duration,
+    pub reconciles: f64,
+    /// Requests to each server.
+    pub calls: BTreeMap<String, f64>,
+}
+
+impl Cost {
+    /// Calls to each server for so many Games, in words.
+    pub fn calls_for(&self, games: usize) -> String {
+        let each = self.calls.iter().map(|(backend, calls)| {
+            let per = calls / games as f64;
+            format!("{backend} {calls:.0} ({per:.3})")
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
