@@ -106,6 +106,10 @@ impl Rig {
             .flag("--connect-url", connect)
             .flag("--admin-listen", format!("127.0.0.1:{ADMIN}"))
             .flag("--resync-interval", format!("{}s", RESYNC.as_secs()));
+        if stand_ins.is_some() {
+            // There is no Lease where there is no Kubernetes.
+            operator = operator.flag("--leader-election", false);
+        }
         operator.start_ready().await?;
         Ok(Self {
             operator,
