@@ -36,10 +36,12 @@ const PARTITIONS_MESSAGE: &str = "a created topic has 1 to 100 partitions";
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Topic", type_ = "string", json_path = ".status.servedTopic"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Kafka-Topic", type_ = "string", json_path = ".status.kafkaTopic", priority = 1)
+    printcolumn(name = "Kafka-Topic", type_ = "string", json_path = ".status.kafkaTopic", priority = 1),
+    printcolumn(name = "Paused", type_ = "string", json_path = ".status.conditions[?(@.type==\"Paused\")].status", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
 )]
 #[x_kube(
-    validation = Rule::new("self.kafkaTopic.name == oldSelf.kafkaTopic.name").message("kafkaTopic.name cannot be changed: create another Feed for another topic"),
+    validation = Rule::new("self.kafkaTopic.name == oldSelf.kafkaTopic.name").message("kafkaTopic.name cannot be changed: create a Feed of another name for the other topic, and delete this one"),
     validation = Rule::new("!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || has(self.kafkaTopic.create)").message("deletionPolicy Delete is for a topic that the operator creates: a Feed without kafkaTopic.create never deletes its topic"),
 )]
 #[serde(rename_all = "camelCase")]
@@ -59,7 +61,7 @@ pub struct FeedSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.create) == has(oldSelf.create) && (!has(self.create) || self.create.partitions == oldSelf.create.partitions && self.create.cleanupPolicy == oldSelf.create.cleanupPolicy)").message("create cannot be added, removed or changed, apart from its resumeWindow: create another Feed"),
+    validation = Rule::new("has(self.create) == has(oldSelf.create) && (!has(self.create) || self.create.partitions == oldSelf.create.partitions && self.create.cleanupPolicy == oldSelf.create.cleanupPolicy)").message("create cannot be added, removed or changed, apart from its resumeWindow: create a Feed of another name for a topic of another name, and delete this one"),
 )]
 pub struct FeedTopic {
     /// The topic's name in Kafka.

@@ -35,12 +35,14 @@ const MAX_COLUMNS: usize = 64;
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.databaseRef.name", priority = 1),
     printcolumn(name = "Table", type_ = "string", json_path = ".status.table", priority = 1),
     printcolumn(name = "Kafka-Topic", type_ = "string", json_path = ".status.kafkaTopic", priority = 1),
-    printcolumn(name = "Connector", type_ = "string", json_path = ".status.connector", priority = 1)
+    printcolumn(name = "Connector", type_ = "string", json_path = ".status.connector", priority = 1),
+    printcolumn(name = "Paused", type_ = "string", json_path = ".status.conditions[?(@.type==\"Paused\")].status", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
 )]
 #[x_kube(
-    validation = Rule::new("has(self.databaseRef) == has(oldSelf.databaseRef) && (!has(self.databaseRef) || self.databaseRef == oldSelf.databaseRef)").message("databaseRef cannot be changed: create another Game for another database"),
-    validation = Rule::new("has(self.connector) == has(oldSelf.connector) && (!has(self.connector) || self.connector == oldSelf.connector)").message("connector cannot be changed: create another Game for another mode"),
-    validation = Rule::new("has(self.table) == has(oldSelf.table) && (!has(self.table) || has(self.table.columns) == has(oldSelf.table.columns) && (!has(self.table.columns) || oldSelf.table.columns.all(old, self.table.columns.exists(new, new == old))))").message("table.columns can only be added to: a column cannot be removed or changed"),
+    validation = Rule::new("has(self.databaseRef) == has(oldSelf.databaseRef) && (!has(self.databaseRef) || self.databaseRef == oldSelf.databaseRef)").message("databaseRef cannot be changed, because the table would stay behind: create a Game of another name for the other database, and delete this one"),
+    validation = Rule::new("has(self.connector) == has(oldSelf.connector) && (!has(self.connector) || self.connector == oldSelf.connector)").message("connector cannot be changed, because each mode has a table of its own: create a Game of another name with the other mode, and delete this one"),
+    validation = Rule::new("has(self.table) == has(oldSelf.table) && (!has(self.table) || has(self.table.columns) == has(oldSelf.table.columns) && (!has(self.table.columns) || oldSelf.table.columns.all(old, self.table.columns.exists(new, new == old))))").message("table.columns can only be added to, because rows and subscribers have what is there: instead of changing a column add one of another name, and leave one that is no longer used as it is"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GameSpec {

@@ -5,7 +5,7 @@
 //!   Feed  a Kafka topic offered without a database    (kubectl get fd)
 //!     |
 //!     +- serve    the block that both share: under which topics subscribers see it
-//!     +- status   conditions and the names of what was made
+//!     +- status   conditions, and the names and addresses of what was made
 //! ```
 //!
 //! The API server checks an object against the CEL rules on these types. [`Game::check`] and
@@ -17,6 +17,7 @@
 // The derive KubeSchema repeats each public struct inside a function.
 #![allow(unreachable_pub)]
 
+pub mod annotations;
 mod column;
 mod feed;
 mod game;
@@ -31,7 +32,9 @@ pub use feed::{CleanupPolicy, CreateTopic, Feed, FeedSpec, FeedTopic};
 pub use game::{Connector, ConnectorMode, DatabaseRef, DeletionPolicy, Game, GameSpec, Table};
 pub use names::{MAX_GAME_ID_CHARS, is_game_id};
 pub use serve::{Access, Conflate, FeedServe, GameServe};
-pub use status::{Condition, ConditionType, FeedStatus, GameStatus};
+pub use status::{
+    Addresses, Condition, ConditionType, ConnectorTask, FeedStatus, GameStatus, TaskState,
+};
 pub use violation::Violation;
 
 /// The API group of both resources, also the prefix of finalizers and annotations.

@@ -1,10 +1,13 @@
 //! What the operator says of a game or a feed.
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The types of conditions. `Ready` sums up the others.
+/// The types of conditions. `Ready` sums up those that end in `Ready`. `Reconciling`, `Stalled`
+/// and `Paused` are there only while they are true, as kstatus wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConditionType {
     /// Everything below is true: each row committed from now on reaches subscribers.
@@ -17,6 +20,12 @@ pub enum ConditionType {
     ConnectorReady,
     /// The route is published to fanout.
     RouteReady,
+    /// The object is not ready, and the operator goes on until it is.
+    Reconciling,
+    /// The object is not ready, and waiting does not help: somebody has to change something.
+    Stalled,
+    /// Somebody has paused the object, and the operator does nothing.
+    Paused,
 }
 
 impl ConditionType {
@@ -28,8 +37,64 @@ impl ConditionType {
             Self::TopicReady => "TopicReady",
             Self::ConnectorReady => "ConnectorReady",
             Self::RouteReady => "RouteReady",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Paused => "Paused",
         }
     }
+}
+
+/// Where the servers are that hold what was made, as the operator reaches them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Addresses {
+    /// MySQL's host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+
+    /// Kafka's bootstrap servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<String>,
+
+    /// Kafka Connect's REST address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
+}
+
+/// The connector's one task, and the connector itself, as Kafka Connect last told of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorTask {
+    /// What it does.
+    pub state: TaskState,
+
+    /// Why it failed: the outermost error and its root cause, shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+
+    /// How often the operator has restarted it since it last ran for an hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: i32,
+
+    /// When the operator last restarted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_restart: Option<Time>,
+}
+
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// What a connector and its task do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaskState {
+    /// Both run.
+    Running,
+    /// Neither failed, and not both run yet.
+    Starting,
+    /// Somebody paused or stopped it.
+    Paused,
+    /// One of them failed.
+    Failed,
 }
 
 /// The state of a game.
@@ -74,6 +139,18 @@ pub struct GameStatus {
     /// The Kafka Connect connector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<String>,
+
+    /// What the connector does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connector_task: Option<ConnectorTask>,
+
+    /// Where all that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Addresses>,
+
+    /// The value of the annotation `gamecast.dev/reconcile-at` that was handled last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 /// The state of a feed.
@@ -104,4 +181,12 @@ pub struct FeedStatus {
     /// The topic's life in the route: changes when the topic is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<String>,
+
+    /// Where all that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Addresses>,
+
+    /// The value of the annotation `gamecast.dev/reconcile-at` that was handled last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }

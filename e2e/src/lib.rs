@@ -12,6 +12,7 @@
 //!
 //! Everything awaits conditions with a limit ([`patience`]); nothing sleeps for a guessed time.
 
+pub mod events;
 pub mod games;
 mod inbox;
 mod json_client;
@@ -35,5 +36,5 @@ pub use kafka_connect::KafkaConnect;
 pub use kubectl::Kubectl;
 pub use mqtt_js::MqttJs;
 pub use page::Page;
-pub use program::Program;
+pub use program::{Program, run_to_end};
 pub use world::{Fanout, World, artifacts, logs};

@@ -176,6 +176,30 @@ impl Program {
     }
 }
 
+/// Runs `binary` of this build until it ends; what it logged.
+///
+/// # Errors
+/// With what it logged, when it failed.
+pub async fn run_to_end(
+    binary: &str,
+    arguments: &[&str],
+    environment: &[(&str, &Path)],
+) -> Result<String> {
+    let output = Command::new(build_folder()?.join(binary))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(LIMIT, output)
+        .await
+        .with_context(|| format!("{binary} does not end"))??;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    ensure!(output.status.success(), "{binary} {arguments:?}: {text}");
+    Ok(text)
+}
+
 /// The folder of the build that the running program belongs to: `target/debug`.
 fn build_folder() -> Result<PathBuf> {
     let program = std::env::current_exe()?;

@@ -1,17 +1,51 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use service::telemetry::Format;
 use url::Url;
 
 use crate::capture::RestartArgs;
 use crate::failpoint::FailPointArgs;
 use crate::leader::LeaderArgs;
+use crate::release::Release;
+
+/// What the program is started for.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// To reconcile.
+    Operate(Box<Args>),
+    /// To let every object go (`operator release`).
+    Release(Release),
+}
+
+impl Task {
+    /// The task that a command line asks for.
+    ///
+    /// # Errors
+    /// What clap says of it, `--help` included.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        match matches.subcommand() {
+            Some((_, release)) => Release::from_arg_matches(release).map(Self::Release),
+            None => Args::from_arg_matches(&matches).map(|args| Self::Operate(Box::new(args))),
+        }
+    }
+
+    fn command() -> clap::Command {
+        let release = Release::augment_args(clap::Command::new("release"));
+        Args::command()
+            .subcommand(release)
+            .subcommand_negates_reqs(true)
+    }
+}
 
 /// Reconciles Games and Feeds: tables, connectors, Kafka topics and routes.
 ///
@@ -125,6 +159,17 @@ pub struct Args {
     pub otlp_traces_endpoint: Option<Url>,
 }
 
+impl Args {
+    /// Kafka Connect's address without what may be a secret in it.
+    pub(crate) fn connect_address(&self) -> String {
+        let mut url = self.connect_url.clone();
+        // An address that cannot have credentials has none.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.to_string()
+    }
+}
+
 fn topic_prefix(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if (1..=50).contains(&text.len()) && text.bytes().all(plain) {
@@ -143,9 +188,23 @@ fn replication_factor(text: &str) -> Result<i32, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    #[test]
+    fn release_needs_none_of_the_operators_flags() {
+        Task::command().debug_assert();
+        let task = Task::parse(["operator", "release", "--grace=5s"]).unwrap();
+        let grace = Duration::from_secs(5);
+        assert!(matches!(task, Task::Release(args) if args.grace == grace));
+        assert!(Task::parse(["operator"]).is_err());
+        let task = Task::parse([
+            "operator",
+            "--databases=d.yaml",
+            "--kafka-bootstrap-servers=k:9092",
+            "--connect-url=http://c:8083",
+        ]);
+        assert!(matches!(task.unwrap(), Task::Operate(_)));
+    }
 
     #[test]
     fn the_command_line_is_consistent_and_refuses_unsafe_names() {
@@ -163,5 +222,8 @@ mod tests {
         assert!(parse(&["--topic-prefix=a.b"]).is_err());
         assert!(parse(&["--replication-factor=0"]).is_err());
         assert!(parse(&["--replication-factor", "-1"]).is_ok());
+        let mut args = parse(&[]).unwrap();
+        args.connect_url = "https://user:secret@c:8083/".parse().unwrap();
+        assert_eq!(args.connect_address(), "https://c:8083/");
     }
 }

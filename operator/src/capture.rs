@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crds::ConnectorTask;
 use k8s_openapi::jiff::Timestamp;
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -167,6 +168,11 @@ impl Capture {
         let lanes = self.lanes();
         let unwell = lanes.iter().filter(|(_, lane)| !well(lane));
         unwell.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What the connector did when it was last looked at.
+    pub(crate) fn task(&self, connector: &str) -> Option<ConnectorTask> {
+        self.lanes().get(connector)?.record.task()
     }
 
     /// The topics without which a connector stops, each with its connector.

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::backoff::Limiter;
 use crate::capture::Capture;
 use crate::conflict::{Claimant, Conflicts};
+use crate::events::Events;
 use crate::failpoint::FailPointArgs;
 use crate::kafka::{Routes, Topics};
 use crate::leader::Term;
@@ -24,6 +25,7 @@ use crate::mysql::Server;
 use crate::plan::{self, FEED, GAME, Site};
 use crate::reconcile::Reconciled;
 use crate::slots::Slots;
+use crate::sweep::Departed;
 
 /// Clients, caches and what is remembered.
 pub(crate) struct Context {
@@ -48,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) conflicts: Conflicts,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
     pub(crate) triggers: Triggers,
     /// Which kinds of objects have been listed.
     pub(crate) known: watch::Sender<Known>,
@@ -57,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) gone: Notify,
     pub(crate) slots: Slots,
     pub(crate) retries: Limiter,
+    /// The objects whose end was seen.
+    pub(crate) departed: Departed,
 }
 
 /// Which kinds of objects have been listed since the process started.

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::runtime::controller::{self, Action, applier};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::{WatchStreamExt, predicates, watcher};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use service::admin::Readiness;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::capture::{Capture, Parts};
 use crate::conflict::Conflicts;
 use crate::connect::Connect;
 use crate::context::{Context, Triggers};
+use crate::events::Events;
 use crate::failure::Failed;
 use crate::kafka::{Access, Markers, Routes, Topics, Watched};
 use crate::leader::Term;
@@ -34,7 +35,9 @@ use crate::plan::{self, Site};
 use crate::reconcile::{Reconciled, reconcile, retry};
 use crate::run::RunError;
 use crate::slots::Slots;
+use crate::sweep::Departed;
 use crate::watch;
+use crate::wishes;
 
 /// What the process is not ready without.
 const OBJECTS: &str = "objects";
@@ -171,6 +174,7 @@ impl Duty {
             resnapshots: args.auto_resnapshot,
         });
         let ctx = Context {
+            events: Events::new(client.clone()),
             client: client.clone(),
             term: term.clone(),
             fail_point: args.fail_point.clone(),
@@ -194,6 +198,7 @@ impl Duty {
             gone: Default::default(),
             slots: Slots::new(usize::from(args.concurrency.get())),
             retries: Limiter::new(RETRIES),
+            departed: Departed::default(),
         };
         Ok((Arc::new(ctx), watched))
     }
@@ -228,7 +233,7 @@ fn control<K: Reconciled>(
         .inspect_ok(move |event| noticed(&seen, &cache, event))
         .applied_objects()
         // What the operator writes itself, statuses and finalizers, is no change.
-        .predicate_filter(predicates::generation, Default::default())
+        .predicate_filter(wishes::version, Default::default())
         .map_ok(|object| ObjectRef::from_obj(&object));
     let queue = futures::stream::select(objects, triggers.map(Ok))
         .take_until(shutdown.clone().cancelled_owned());
@@ -267,6 +272,7 @@ fn spawned<K: Reconciled>(object: Arc<K>, ctx: Arc<Context>) -> BoxFuture<'stati
 fn noticed<K: Reconciled>(ctx: &Context, cache: &Store<K>, event: &watcher::Event<K>) {
     match event {
         watcher::Event::Delete(object) => {
+            ctx.departed.note(plan::key(K::NAME, object));
             let outcome = ctx.memory.forget(&object.uid().unwrap_or_default());
             ctx.metrics.moved(K::KIND, outcome, None);
             ctx.conflicts.withdraw(&plan::key(K::NAME, object));

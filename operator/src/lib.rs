@@ -5,7 +5,7 @@
 //!                                                          +--> mysql    table, list of games
 //!                                                          +--> capture  connector, marker
 //!                                                          +--> kafka    route
-//!                                                          +--> status   conditions
+//!                                                          +--> status   conditions, Events
 //!   watch (servers, objects, routes) --> triggers, sweep
 //! ```
 //!
@@ -16,6 +16,7 @@
 //!   call of a server is bound; a `warrant` is asked of the API server before data is deleted.
 //! * Many objects: `slots` bounds how many are reconciled at once, `batch` makes one call of what
 //!   they ask at the same time, `calls` counts each.
+//! * `release`, run by itself, lets all objects go before the operator is uninstalled.
 
 mod api_server;
 mod args;
@@ -27,6 +28,7 @@ mod conflict;
 mod connect;
 mod context;
 mod duty;
+mod events;
 mod failpoint;
 mod failure;
 mod kafka;
@@ -39,6 +41,7 @@ mod plan;
 mod position;
 mod reason;
 mod reconcile;
+mod release;
 mod run;
 mod settle;
 mod slots;
@@ -46,9 +49,11 @@ mod status;
 mod sweep;
 mod warrant;
 mod watch;
+mod wishes;
 
-pub use args::Args;
+pub use args::{Args, Task};
 pub use failpoint::FailPointArgs;
 pub use leader::{LeaderArgs, TimingError};
 pub use reason::Reason;
+pub use release::{Release, ReleaseError, release};
 pub use run::{RunError, run};

@@ -13,6 +13,7 @@ use rand::distr::Alphanumeric;
 use route::RouteKey;
 
 use crate::metrics::Outcome;
+use crate::reconcile::Made;
 
 /// Characters of an epoch, of 62 kinds.
 const EPOCH_CHARS: usize = 12;
@@ -27,6 +28,7 @@ struct Entry {
     outcome: Option<Outcome>,
     failures: u32,
     conditions: Vec<Condition>,
+    made: Option<Made>,
     topic: Option<String>,
     life: Option<Life>,
     connector: Option<String>,
@@ -115,6 +117,16 @@ impl Memory {
 
     pub(crate) fn wrote(&self, uid: &str, conditions: Vec<Condition>) {
         self.with(uid, |entry| entry.conditions = conditions);
+    }
+
+    /// What a status tells of what was made: as noted last, or as the object shows.
+    pub(crate) fn made(&self, uid: &str, shown: impl FnOnce() -> Made) -> Made {
+        self.with(uid, |entry| entry.made.clone())
+            .unwrap_or_else(shown)
+    }
+
+    pub(crate) fn note_made(&self, uid: &str, made: &Made) {
+        self.with(uid, |entry| entry.made = Some(made.clone()));
     }
 
     /// Notes what the object has, before it is known to be there.

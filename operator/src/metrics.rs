@@ -30,6 +30,8 @@ pub(crate) enum Outcome {
     Refused,
     /// The object is deleted.
     Deleted,
+    /// Somebody has paused the object.
+    Paused,
 }
 
 /// The steps of a reconcile.
@@ -51,7 +53,10 @@ impl From<ConditionType> for Step {
             ConditionType::TableReady => Self::Table,
             ConditionType::ConnectorReady => Self::Connector,
             ConditionType::RouteReady => Self::Route,
-            ConditionType::Ready => Self::Object,
+            ConditionType::Ready
+            | ConditionType::Reconciling
+            | ConditionType::Stalled
+            | ConditionType::Paused => Self::Object,
         }
     }
 }

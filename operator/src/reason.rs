@@ -9,6 +9,9 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name),* }
 
         impl Reason {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The text in the condition.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
@@ -28,11 +31,26 @@ reasons! {
     Pending,
     /// The object is being deleted.
     Deleting,
+    /// The object is being deleted, and something keeps its data from being deleted.
+    DeletionFailed,
+    /// Event: the object's data is deleted, and the object goes.
+    Deleted,
+    /// Event: the object goes and its data stays, by `gamecast.dev/abandon`.
+    Abandoned,
+    /// Event: the object no longer waits for its data to be deleted, by `operator release`.
+    Released,
+    /// The object is left alone, by `gamecast.dev/paused`.
+    Paused,
+    /// Event: the object is no longer paused.
+    Resumed,
+    /// Event: the table was given columns that the Game had added.
+    ColumnsAdded,
     /// The spec cannot be carried out; only a change of it helps.
     InvalidSpec,
     /// `databaseRef` names no configured database.
     DatabaseUnknown,
-    /// An older object has the table, the Kafka topic or the served topics.
+    /// An older object has the table, the Kafka topic or the served topics; or the table or the
+    /// topic was there before, and is not as the object asks.
     Conflict,
     /// MySQL does not answer.
     DatabaseUnavailable,
@@ -78,6 +96,34 @@ reasons! {
     NotLeading,
     /// In logs only: the object is not the one any more whose data was to be deleted.
     Superseded,
+}
+
+impl Reason {
+    /// True where waiting does not help: somebody has to change something.
+    pub(crate) fn is_stalled(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidSpec
+                | Self::DatabaseUnknown
+                | Self::Conflict
+                | Self::TableMismatch
+                | Self::TopicMismatch
+                | Self::ServerIdTaken
+                | Self::HistoryLost
+        )
+    }
+
+    /// True where nothing is wrong and something takes its time.
+    pub(crate) fn is_progress(self) -> bool {
+        matches!(
+            self,
+            Self::Pending
+                | Self::Deleting
+                | Self::ConnectRebalancing
+                | Self::ConnectorStarting
+                | Self::Paused
+        )
+    }
 }
 
 impl fmt::Display for Reason {

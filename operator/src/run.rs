@@ -144,6 +144,7 @@ fn site(args: &Args, databases: &Databases) -> Result<Site, RunError> {
         routes_topic: args.routes_topic.clone(),
         replication: args.replication_factor,
         bootstrap_servers: args.kafka_bootstrap_servers.clone(),
+        connect_address: args.connect_address(),
         databases: Default::default(),
     };
     for name in databases.names() {

@@ -1,4 +1,10 @@
-//! Outcomes of steps become conditions.
+//! Outcomes of steps become conditions, and turns of conditions Events.
+//!
+//! ```text
+//!   Report  --> Ready, each step, and Reconciling or Stalled where it is not ready
+//!   paused  --> the conditions there were, and Paused
+//!   turns   --> what is another state than before
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +12,7 @@ use crds::{Condition, ConditionType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::events::{Action, Told};
 use crate::failure::Failed;
 use crate::reason::Reason;
 
@@ -41,6 +48,8 @@ struct Step {
 pub(crate) struct Report {
     steps: Vec<Step>,
     ready: Step,
+    /// True where waiting does not help.
+    stalled: bool,
     /// When the step that is under way began.
     began: Instant,
     took: Vec<(ConditionType, Duration)>,
@@ -65,6 +74,7 @@ impl Report {
                 message: "is being set up".into(),
                 ..pending(ConditionType::Ready)
             },
+            stalled: false,
             began: Instant::now(),
             took: Vec::new(),
         }
@@ -96,6 +106,18 @@ impl Report {
         self.ended(failed.step);
         let (reason, message) = (failed.failure.reason, failed.failure.message.clone());
         self.set(failed.step, Truth::False, reason, message.clone());
+        self.set(ConditionType::Ready, Truth::False, reason, message);
+        self.stalled = reason.is_stalled();
+    }
+
+    /// The step failed, so that the object cannot be deleted; `way_out` is what else can be done.
+    pub(crate) fn undeleted(&mut self, failed: &Failed, way_out: &str) {
+        self.failed(failed);
+        let message = format!(
+            "it cannot be deleted yet: {}; {way_out}",
+            failed.failure.message
+        );
+        let reason = Reason::DeletionFailed;
         self.set(ConditionType::Ready, Truth::False, reason, message);
     }
 
@@ -133,27 +155,142 @@ impl Report {
         generation: Option<i64>,
         now: &Time,
     ) -> Vec<Condition> {
-        let now = &Time(Timestamp::from_second(now.0.as_second()).unwrap_or(now.0));
+        let now = &whole_seconds(now);
         std::iter::once(&self.ready)
             .chain(&self.steps)
-            .map(|step| {
-                let (kind, status) = (step.kind.as_str(), step.truth.as_str());
-                let same = previous
-                    .iter()
-                    .find(|condition| condition.type_ == kind && condition.status == status);
-                Condition {
-                    type_: kind.into(),
-                    status: status.into(),
-                    reason: step.reason.as_str().into(),
-                    message: step.message.clone(),
-                    observed_generation: generation,
-                    last_transition_time: same
-                        .map_or(now, |condition| &condition.last_transition_time)
-                        .clone(),
-                }
-            })
+            .chain(self.unready().as_ref())
+            .map(|step| step.condition(previous, generation, now))
             .collect()
     }
+
+    /// What somebody who waits for the object wants to know: whether waiting helps.
+    fn unready(&self) -> Option<Step> {
+        let Step {
+            truth,
+            reason,
+            message,
+            ..
+        } = &self.ready;
+        if *truth == Truth::True {
+            return None;
+        }
+        let (kind, message) = if self.stalled {
+            (ConditionType::Stalled, message.clone())
+        } else if reason.is_progress() {
+            (ConditionType::Reconciling, message.clone())
+        } else {
+            (
+                ConditionType::Reconciling,
+                format!("is tried again: {message}"),
+            )
+        };
+        Some(Step {
+            kind,
+            truth: Truth::True,
+            reason: *reason,
+            message,
+        })
+    }
+}
+
+impl Step {
+    fn condition(&self, previous: &[Condition], generation: Option<i64>, now: &Time) -> Condition {
+        let status = self.truth.as_str();
+        let same = find(previous, self.kind).filter(|condition| condition.status == status);
+        Condition {
+            type_: self.kind.as_str().into(),
+            status: status.into(),
+            reason: self.reason.as_str().into(),
+            message: self.message.clone(),
+            observed_generation: generation,
+            last_transition_time: same
+                .map_or(now, |condition| &condition.last_transition_time)
+                .clone(),
+        }
+    }
+}
+
+/// A time as the API server keeps it.
+fn whole_seconds(time: &Time) -> Time {
+    Time(Timestamp::from_second(time.0.as_second()).unwrap_or(time.0))
+}
+
+fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    let mut conditions = conditions.iter();
+    conditions.find(|condition| condition.type_ == kind.as_str())
+}
+
+/// The conditions of an object that is paused: those it had before, which speak of what they spoke
+/// of then, and that it is paused.
+pub(crate) fn paused(
+    previous: &[Condition],
+    message: &str,
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<Condition> {
+    let now = &whole_seconds(now);
+    let step = |kind, truth| Step {
+        kind,
+        truth,
+        reason: Reason::Paused,
+        message: message.into(),
+    };
+    let passing = [
+        ConditionType::Reconciling,
+        ConditionType::Stalled,
+        ConditionType::Paused,
+    ];
+    let mut conditions: Vec<Condition> = previous
+        .iter()
+        .filter(|condition| passing.iter().all(|kind| kind.as_str() != condition.type_))
+        .cloned()
+        .collect();
+    if conditions.is_empty() {
+        let unknown = step(ConditionType::Ready, Truth::Unknown);
+        conditions.push(unknown.condition(previous, generation, now));
+    }
+    let paused = step(ConditionType::Paused, Truth::True);
+    conditions.push(paused.condition(previous, generation, now));
+    conditions
+}
+
+/// What Events tell: that Ready has another status or another reason, or that the object is paused
+/// or no longer is.
+pub(crate) fn turns(previous: &[Condition], now: &[Condition], action: Action) -> Vec<Told> {
+    let mut told = Vec::new();
+    let is_paused = |conditions| find(conditions, ConditionType::Paused).is_some();
+    match (is_paused(previous), is_paused(now)) {
+        (false, true) => {
+            let paused = find(now, ConditionType::Paused);
+            let message = paused.map_or("", |paused| &paused.message);
+            told.push(Told::normal(action, Reason::Paused, message));
+            return told;
+        }
+        (true, false) => {
+            let message = "the operator looks after it again";
+            told.push(Told::normal(action, Reason::Resumed, message));
+        }
+        (true, true) | (false, false) => {}
+    }
+    let state = |conditions| {
+        let ready = find(conditions, ConditionType::Ready)?;
+        Some((ready.status.as_str(), ready.reason.as_str()))
+    };
+    if let Some(ready) = find(now, ConditionType::Ready)
+        && state(previous) != state(now)
+    {
+        let progress = Reason::ALL
+            .iter()
+            .filter(|reason| reason.is_progress())
+            .any(|reason| reason.as_str() == ready.reason);
+        told.push(Told {
+            warning: ready.status == Truth::False.as_str() && !progress,
+            reason: ready.reason.clone(),
+            note: ready.message.clone(),
+            action,
+        });
+    }
+    told
 }
 
 #[cfg(test)]
@@ -193,6 +330,7 @@ mod tests {
                 ("Ready", "False", "KafkaUnavailable", 10),
                 ("TopicReady", "False", "KafkaUnavailable", 10),
                 ("TableReady", "Unknown", "Pending", 10),
+                ("Reconciling", "True", "KafkaUnavailable", 10),
             ]
         );
         assert!(conditions.iter().all(|c| c.observed_generation == Some(3)));
@@ -224,8 +362,100 @@ mod tests {
                 ("Ready", "False", "TableMismatch", 30),
                 ("TopicReady", "True", "AsPlanned", 10),
                 ("TableReady", "False", "TableMismatch", 30),
+                ("Stalled", "True", "TableMismatch", 30),
             ]
         );
+    }
+
+    fn failed(reason: Reason, message: &str, second: i64, before: &[Condition]) -> Vec<Condition> {
+        let mut report = Report::new(&STEPS);
+        report.failed(&Failed {
+            step: ConditionType::TableReady,
+            failure: Failure::new(reason, message),
+        });
+        report.conditions(before, Some(1), &at(second))
+    }
+
+    fn streams(second: i64, before: &[Condition]) -> Vec<Condition> {
+        let mut report = Report::new(&STEPS);
+        report.ready(Reason::Streaming, "streams");
+        report.conditions(before, Some(1), &at(second))
+    }
+
+    fn told(before: &[Condition], now: &[Condition]) -> Vec<(bool, String)> {
+        turns(before, now, Action::Reconcile)
+            .into_iter()
+            .map(|told| (told.warning, told.reason))
+            .collect()
+    }
+
+    #[test]
+    fn an_event_tells_another_state_and_no_other_words() {
+        let before = failed(Reason::DatabaseUnavailable, "after 1 s", 1, &[]);
+        let warned = |reason: &str| vec![(true, reason.to_owned())];
+        assert_eq!(told(&[], &before), warned("DatabaseUnavailable"));
+        let same = failed(Reason::DatabaseUnavailable, "after 2 s", 2, &before);
+        assert_eq!(told(&before, &same), []);
+        let other = failed(Reason::DatabaseRefused, "denied", 3, &same);
+        assert_eq!(told(&same, &other), warned("DatabaseRefused"));
+        let ready = streams(4, &other);
+        assert_eq!(told(&other, &ready), [(false, "Streaming".to_owned())]);
+        assert_eq!(told(&ready, &streams(5, &ready)), []);
+        let setting_up = Report::new(&STEPS).conditions(&[], None, &at(1));
+        assert_eq!(told(&[], &setting_up), [(false, "Pending".to_owned())]);
+    }
+
+    #[test]
+    fn a_deletion_that_fails_is_told_whatever_failed_before() {
+        let before = failed(Reason::DatabaseUnavailable, "gone", 1, &[]);
+        let mut report = Report::new(&STEPS);
+        let failed = Failed {
+            step: ConditionType::TableReady,
+            failure: Failure::new(Reason::DatabaseUnavailable, "gone"),
+        };
+        report.undeleted(&failed, "let it go");
+        let now = report.conditions(&before, Some(2), &at(2));
+        assert_eq!(
+            said(&now),
+            [
+                ("Ready", "False", "DeletionFailed", 1),
+                ("TopicReady", "Unknown", "Pending", 1),
+                ("TableReady", "False", "DatabaseUnavailable", 1),
+                ("Reconciling", "True", "DeletionFailed", 1),
+            ]
+        );
+        assert_eq!(now[0].message, "it cannot be deleted yet: gone; let it go");
+        let told = turns(&before, &now, Action::Delete);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].warning && told[0].note.contains("let it go"));
+    }
+
+    #[test]
+    fn a_paused_object_says_so_beside_what_was_so_before() {
+        let ready = streams(1, &[]);
+        let now = paused(&ready, "left alone", Some(2), &at(9));
+        assert_eq!(
+            said(&now),
+            [
+                ("Ready", "True", "Streaming", 1),
+                ("TopicReady", "Unknown", "Pending", 1),
+                ("TableReady", "Unknown", "Pending", 1),
+                ("Paused", "True", "Paused", 9),
+            ]
+        );
+        // Nobody has looked at the new generation.
+        assert_eq!(now[0].observed_generation, Some(1));
+        assert_eq!(paused(&now, "left alone", Some(2), &at(10)), now);
+        assert_eq!(told(&ready, &now), [(false, "Paused".to_owned())]);
+        assert_eq!(told(&now, &ready), [(false, "Resumed".to_owned())]);
+
+        let waiting = failed(Reason::KafkaUnavailable, "", 1, &[]);
+        let now = paused(&waiting, "left alone", Some(1), &at(9));
+        assert!(find(&now, ConditionType::Reconciling).is_none());
+
+        let never = paused(&[], "left alone", Some(1), &at(9));
+        assert_eq!(said(&never)[0], ("Ready", "Unknown", "Paused", 9));
+        assert_eq!(told(&[], &never), [(false, "Paused".to_owned())]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use e2e::{Fanout, World};
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-async fn table_exists(world: &World, table: &str) -> Result<bool> {
+pub(crate) async fn table_exists(world: &World, table: &str) -> Result<bool> {
     let mut conn = connect(&world.mysql).await?;
     let query = "SELECT COUNT(*) FROM information_schema.tables
                  WHERE table_schema = 'gameodds' AND table_name = ?";

@@ -3,12 +3,15 @@
 //! One set of servers and programs serves all tests, one after the other: `cargo test -p e2e`,
 //! or `cargo test -p e2e -- faults` for some of them. `make e2e` builds what they need first.
 
+mod adoption;
 mod bad_input;
 mod browser;
+mod changes;
 mod deletion;
 mod drift;
 mod faults;
 mod feeds;
+mod lifecycle;
 mod lost;
 mod page;
 mod poison;
@@ -16,6 +19,7 @@ mod policy;
 mod records;
 mod replica;
 mod rows;
+mod status;
 mod story;
 
 use std::process::ExitCode;
@@ -59,6 +63,22 @@ fn main() -> Result<ExitCode> {
         deletion::retain_keeps_the_data_and_delete_removes_it,
         deletion::a_game_deleted_under_load_stalls_no_other_and_can_come_back,
         deletion::a_dedicated_game_deleted_under_load_can_come_back,
+        status::a_status_tells_what_was_made_and_where,
+        status::events_tell_turns_and_neither_resyncs_nor_restarts,
+        status::a_game_that_waits_says_so_and_one_that_cannot_says_that,
+        lifecycle::a_paused_game_is_left_alone_and_says_so,
+        lifecycle::a_paused_game_goes_on_with_what_it_missed,
+        lifecycle::a_deletion_that_cannot_finish_says_how_to_let_go,
+        lifecycle::a_namespace_with_games_that_delete_goes,
+        lifecycle::released_games_go_without_an_operator,
+        lifecycle::what_games_left_while_there_was_no_operator_goes,
+        changes::a_column_is_added_while_rows_stream,
+        changes::a_column_is_added_to_a_table_that_knows_no_instant_way,
+        changes::window_topic_and_name_can_change,
+        changes::what_cannot_change_is_refused_and_says_what_to_do,
+        adoption::a_table_that_fits_is_adopted_with_its_rows,
+        adoption::a_table_that_does_not_fit_is_a_conflict_and_stays_as_it_is,
+        adoption::a_topic_that_does_not_fit_is_a_conflict_and_stays_as_it_is,
         drift::what_somebody_broke_is_put_right,
         poison::a_row_of_five_megabytes_stops_nobody_else,
         poison::rows_without_a_key_stop_nobody_else,

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crds::{ConnectorTask, TaskState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::restarts::{RestartArgs, Restarts};
@@ -18,6 +20,8 @@ struct Known {
     /// When the last marker that arrived was begun; none after trouble.
     proven: Option<Instant>,
     restarts: Restarts,
+    /// What the connector did when it was last looked at.
+    state: Option<State>,
     /// The snapshot that it made last, where that is known.
     snapshot: Option<String>,
     /// What it must get over, while it is lenient.
@@ -60,11 +64,29 @@ impl Record {
     /// Notes what Kafka Connect says of it.
     pub(super) fn seen(&self, state: &State, args: &RestartArgs) {
         let mut known = self.lock();
+        known.state = Some(state.clone());
         if *state == State::Running {
             known.restarts.runs(args, Timestamp::now());
         } else {
             known.proven = None;
         }
+    }
+
+    /// What a status tells of it.
+    pub(super) fn task(&self) -> Option<ConnectorTask> {
+        let known = self.lock();
+        let (state, trace) = match known.state.as_ref()? {
+            State::Running => (TaskState::Running, None),
+            State::Starting => (TaskState::Starting, None),
+            State::Paused => (TaskState::Paused, None),
+            State::Failed(trace) => (TaskState::Failed, Some(trace.to_string())),
+        };
+        Some(ConnectorTask {
+            state,
+            trace,
+            restarts: i32::try_from(known.restarts.count).unwrap_or(i32::MAX),
+            last_restart: known.restarts.last.map(Time),
+        })
     }
 
     /// How often it was restarted since it last ran for long.

@@ -4,12 +4,14 @@
 //!   Topics --+- describe       ids and partitions, one request for all who ask
 //!            +- ensure_topic   make it, or put its configuration right
 //!            +- window         how long a topic keeps every record
+//!            +- check_adoptable  whether a topic that was there before loses nothing
 //!            +- delete_topic
 //!   Routes ---- the routes topic: what it holds, ensure_route / delete_route
 //!     Publisher  its one writer, which fences off others
 //!   Markers --- awaits marker rows on their topics
 //! ```
 
+mod adoption;
 mod markers;
 mod publisher;
 mod routes;
@@ -32,6 +34,7 @@ use crate::metrics::Backend;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 
+pub(crate) use adoption::TopicEnd;
 pub(crate) use markers::Markers;
 pub(crate) use routes::{Routes, Watched};
 pub(crate) use topics::{Topic, Topics};
@@ -163,6 +166,10 @@ pub(crate) enum TopicError {
         has: usize,
         wanted: i32,
     },
+    #[error(
+        "the Kafka topic {topic} was there before, and it is left as it is because making it fit would lose records: {differences}; change it, delete it and it is made anew, or delete the object"
+    )]
+    Occupied { topic: String, differences: String },
     #[error("the topic {topic} was made and does not show at {servers} yet")]
     NotVisible { topic: String, servers: String },
     #[error("the routes topic {topic} has not been read to its end yet")]
@@ -188,6 +195,7 @@ impl From<TopicError> for Failure {
             TopicError::Over(over) => return (*over).into(),
             TopicError::RoutesNotRead { .. } => Reason::RoutesNotRead,
             TopicError::Partitions { .. } => Reason::TopicMismatch,
+            TopicError::Occupied { .. } => Reason::Conflict,
             TopicError::Refused { code, .. } if is_refusal(*code) => Reason::KafkaRefused,
             _ => Reason::KafkaUnavailable,
         };

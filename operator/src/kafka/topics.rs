@@ -132,7 +132,7 @@ impl Topics {
                 wanted: plan.partitions,
             });
         }
-        let entries = self.configs.ask(plan.name.clone()).await?;
+        let entries = self.entries(&plan.name).await?;
         if let Some(config) = merged(plan, &entries) {
             self.admin.alter(&plan.name, &config).await?;
             tracing::info!(topic = plan.name, "put the topic's configuration right");
@@ -160,22 +160,14 @@ impl Topics {
         Ok(())
     }
 
-    /// Deletes the topic that was made by the plan. One that never was, because it does not fit,
-    /// stays.
-    pub(crate) async fn delete_planned(&self, plan: &TopicPlan) -> Result<(), TopicError> {
-        match self.describe(&plan.name).await? {
-            Some(topic) if i32::try_from(topic.partitions) != Ok(plan.partitions) => {
-                tracing::warn!(topic = plan.name, "left a topic that is not as planned");
-                Ok(())
-            }
-            Some(_) => self.delete_topic(&plan.name).await,
-            None => Ok(()),
-        }
+    /// The configuration of the topic of that name.
+    pub(super) async fn entries(&self, name: &str) -> Configured {
+        self.configs.ask(name.into()).await
     }
 
     /// How long the topic keeps every record, none where it promises nothing.
     pub(crate) async fn window(&self, topic: &Topic) -> Result<Option<Duration>, TopicError> {
-        let entries = self.configs.ask(topic.name.clone()).await?;
+        let entries = self.entries(&topic.name).await?;
         Ok(window::kept(&entries))
     }
 

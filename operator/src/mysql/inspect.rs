@@ -84,7 +84,8 @@ async fn columns(
     questions: &[Question],
 ) -> Result<HashMap<String, Vec<ColumnFound>>, MysqlError> {
     let sql = format!(
-        "SELECT table_name, column_name, column_type FROM information_schema.columns \
+        "SELECT table_name, column_name, column_type, column_default, column_key, extra \
+         FROM information_schema.columns \
          WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
         marks(questions.len() + 1)
     );
@@ -98,6 +99,9 @@ async fn columns(
         let column = ColumnFound {
             name: text(&row, 1),
             column_type: text(&row, 2),
+            default: optional(&row, 3),
+            key: text(&row, 4),
+            extra: text(&row, 5),
         };
         tables.entry(text(&row, 0)).or_default().push(column);
     }
@@ -128,10 +132,14 @@ async fn display_names(
         .collect())
 }
 
-/// A text column; information_schema gives some of its texts as bytes.
 pub(super) fn text(row: &Row, index: usize) -> String {
+    optional(row, index).unwrap_or_default()
+}
+
+/// A text column, none where it is NULL; information_schema gives some of its texts as bytes.
+fn optional(row: &Row, index: usize) -> Option<String> {
     match row.as_ref(index) {
-        Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => String::new(),
+        Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
     }
 }

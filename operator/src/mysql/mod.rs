@@ -32,6 +32,7 @@ use crate::reason::Reason;
 use inspect::Found;
 use lock::LOCK_IDLE;
 
+pub(crate) use table::{TableDone, TableEnd};
 pub(crate) use tables::LargeRow;
 
 /// Statements that run at a time on one server.

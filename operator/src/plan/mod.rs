@@ -43,6 +43,8 @@ pub(crate) struct Site {
     pub(crate) replication: i32,
     /// Kafka's address, for Debezium's schema history.
     pub(crate) bootstrap_servers: String,
+    /// Kafka Connect's address without credentials, for statuses.
+    pub(crate) connect_address: String,
     pub(crate) databases: BTreeMap<String, Database>,
 }
 
@@ -209,6 +211,12 @@ impl Site {
             deletes: create.is_some() && feed.spec.deletion_policy == DeletionPolicy::Delete,
             create,
         })
+    }
+
+    /// Where a configured database's server is.
+    pub(crate) fn database_address(&self, name: &str) -> Option<String> {
+        let database = self.databases.get(name)?;
+        Some(format!("{}:{}", database.host, database.port))
     }
 
     /// The routes topic as it must be.

@@ -43,35 +43,54 @@ const OWN_COLUMNS: [(&str, &str); 3] = [
 ];
 
 /// A column as MySQL describes it (`information_schema.columns`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ColumnFound {
     pub(crate) name: String,
     /// `COLUMN_TYPE`: `varchar(50)`, `int(11) unsigned`.
     pub(crate) column_type: String,
+    /// `COLUMN_DEFAULT`.
+    pub(crate) default: Option<String>,
+    /// `COLUMN_KEY`: `PRI`.
+    pub(crate) key: String,
+    /// `EXTRA`: `auto_increment`.
+    pub(crate) extra: String,
 }
 
 /// What must be done so that a table is as planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TableChange {
     Nothing,
-    /// A statement that makes the table or adds columns.
-    Execute(String),
+    /// The statement that makes the table.
+    Create(String),
+    /// The statement that adds what is missing, without its algorithm.
+    AddColumns(String),
 }
 
-/// A table that exists and cannot be made to fit by adding columns.
+/// A table that exists and is not the Game's as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "the table {table} exists with other columns than the Game's: {differences}; rename or drop it, or delete the Game"
-)]
-pub(crate) struct TableMismatch {
-    table: String,
-    differences: String,
+pub(crate) enum TableMismatch {
+    #[error(
+        "the table {table} has other columns than the Game asks for: {differences}; change them back, or rename or drop the table and it is made anew"
+    )]
+    Changed { table: String, differences: String },
+    #[error(
+        "the table {table} was there before the Game, and it is left as it is because it does not fit: {differences}; make it fit ({remedy}), rename or drop it, or delete the Game"
+    )]
+    Occupied {
+        table: String,
+        differences: String,
+        remedy: String,
+    },
 }
 
 impl From<TableMismatch> for Failure {
     fn from(error: TableMismatch) -> Self {
+        let reason = match error {
+            TableMismatch::Changed { .. } => Reason::TableMismatch,
+            TableMismatch::Occupied { .. } => Reason::Conflict,
+        };
         // People change tables without changing the Game, so this is looked at again.
-        Failure::new(Reason::TableMismatch, error.to_string()).with_retry(Retry::Backoff)
+        Failure::new(reason, error.to_string()).with_retry(Retry::Backoff)
     }
 }
 
@@ -117,45 +136,84 @@ impl TablePlan {
         })
     }
 
-    /// What to do about the table, whose columns are `found`: none where there is no table.
+    /// What to do about the Game's own table, whose columns are `found`: none where there is no
+    /// table.
     pub(crate) fn change(&self, found: &[ColumnFound]) -> Result<TableChange, TableMismatch> {
         if found.is_empty() {
-            return Ok(TableChange::Execute(self.create()));
+            return Ok(TableChange::Create(self.create()));
         }
-        let mut differences = Vec::new();
-        let mut missing = Vec::new();
+        let compared = self.compare(found);
+        if !compared.differences.is_empty() {
+            return Err(TableMismatch::Changed {
+                table: self.name.clone(),
+                differences: compared.differences.join(", "),
+            });
+        }
+        Ok(match compared.addition {
+            None => TableChange::Nothing,
+            Some(statement) => TableChange::AddColumns(statement),
+        })
+    }
+
+    /// Whether a table that was there before the Game can become its own, or there is none. It can
+    /// when it is as the operator would have made it; more columns do no harm.
+    pub(crate) fn check_adoptable(&self, found: &[ColumnFound]) -> Result<(), TableMismatch> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let Compared {
+            mut differences,
+            missing,
+            addition,
+        } = self.compare(found);
+        differences.extend(missing.into_iter().map(|name| format!("{name} is missing")));
+        let own = |name| found.iter().find(|column| column.name == name);
+        if own("row_id").is_some_and(|id| id.key != "PRI" || id.extra != "auto_increment") {
+            differences.push("row_id is not an auto-increment primary key".into());
+        }
+        if own("game_id").is_some_and(|id| id.default.as_ref() != Some(&self.game_id)) {
+            differences.push(format!("the default of game_id is not {}", self.default_id));
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(TableMismatch::Occupied {
+            table: self.name.clone(),
+            differences: differences.join(", "),
+            remedy: addition.unwrap_or_else(|| format!("as by {}", self.create())),
+        })
+    }
+
+    fn compare(&self, found: &[ColumnFound]) -> Compared {
+        let mut compared = Compared::default();
         for (name, wanted) in OWN_COLUMNS {
             match compare(found, name, wanted) {
                 Comparison::Same => {}
-                Comparison::Missing => differences.push(format!("{name} is missing")),
-                Comparison::Other(is) => differences.push(format!("{name} is {is}, not {wanted}")),
+                Comparison::Missing => compared.differences.push(format!("{name} is missing")),
+                Comparison::Other(is) => compared
+                    .differences
+                    .push(format!("{name} is {is}, not {wanted}")),
             }
         }
+        let mut additions = Vec::new();
         for column in &self.columns {
             let (name, wanted) = (&column.name, column.column_type.to_string());
             match compare(found, name, &wanted) {
                 Comparison::Same => {}
                 Comparison::Missing => {
-                    missing.push(format!("ADD COLUMN {} {wanted}", column.quoted));
+                    compared.missing.push(name.clone());
+                    additions.push(format!("ADD COLUMN {} {wanted}", column.quoted));
                 }
-                Comparison::Other(is) => differences.push(format!("{name} is {is}, not {wanted}")),
+                Comparison::Other(is) => compared
+                    .differences
+                    .push(format!("{name} is {is}, not {wanted}")),
             }
         }
-        if !differences.is_empty() {
-            return Err(TableMismatch {
-                table: self.name.clone(),
-                differences: differences.join(", "),
-            });
+        if !additions.is_empty() {
+            let additions = additions.join(", ");
+            compared.addition = Some(format!("ALTER TABLE {} {additions}", self.quoted));
         }
-        Ok(if missing.is_empty() {
-            TableChange::Nothing
-        } else {
-            TableChange::Execute(format!(
-                "ALTER TABLE {} {}",
-                self.quoted,
-                missing.join(", ")
-            ))
-        })
+        compared
     }
 
     /// The statement that ends the table with all its rows.
@@ -176,6 +234,17 @@ impl TablePlan {
             self.quoted, self.default_id
         )
     }
+}
+
+/// How a table differs from its plan.
+#[derive(Default)]
+struct Compared {
+    /// What adding columns does not help.
+    differences: Vec<String>,
+    /// The columns to add.
+    missing: Vec<String>,
+    /// The statement that adds them.
+    addition: Option<String>,
 }
 
 enum Comparison<'a> {

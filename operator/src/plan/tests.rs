@@ -27,6 +27,7 @@ pub(crate) fn site() -> Site {
         routes_topic: route::ROUTES_TOPIC.into(),
         replication: -1,
         bootstrap_servers: "kafka.example:9092".into(),
+        connect_address: "http://connect:8083/".into(),
         databases: BTreeMap::from([("default".into(), databases.get("default").unwrap().clone())]),
     }
 }
@@ -51,8 +52,8 @@ pub(crate) fn shared() -> ConnectorPlan {
 
 fn ddl(plan: &GamePlan) -> String {
     match plan.table.change(&[]).unwrap() {
-        TableChange::Execute(sql) => sql,
-        TableChange::Nothing => panic!("a table that is not there is made"),
+        TableChange::Create(sql) => sql,
+        other => panic!("a table that is not there is made: {other:?}"),
     }
 }
 
@@ -60,8 +61,22 @@ fn found(columns: &[(&str, &str)]) -> Vec<ColumnFound> {
     let column = |(name, column_type): &(&str, &str)| ColumnFound {
         name: (*name).into(),
         column_type: (*column_type).into(),
+        ..ColumnFound::default()
     };
     columns.iter().map(column).collect()
+}
+
+/// The columns of the table of the game `id` as the operator makes it, which asks for `odd1`.
+fn made(id: &str) -> Vec<ColumnFound> {
+    let mut columns = found(&[
+        ("row_id", "int(11)"),
+        ("game_id", "varchar(50)"),
+        ("odd1", "varchar(50)"),
+        ("created_at", "timestamp(3)"),
+    ]);
+    (columns[0].key, columns[0].extra) = ("PRI".into(), "auto_increment".into());
+    columns[1].default = Some(id.into());
+    columns
 }
 
 #[test]
@@ -236,7 +251,7 @@ fn a_table_that_fits_is_left_alone_whatever_the_server_calls_its_types() {
     let extended = "ALTER TABLE `game_1` ADD COLUMN `b` TINYINT(1), ADD COLUMN `h` DECIMAL(10,2)";
     assert_eq!(
         plan.table.change(&found(&there)),
-        Ok(TableChange::Execute(extended.into()))
+        Ok(TableChange::AddColumns(extended.into()))
     );
 }
 
@@ -255,6 +270,36 @@ fn a_table_that_does_not_fit_is_not_touched() {
         ),
         "{message}"
     );
+}
+
+#[test]
+fn a_table_that_was_there_before_is_adopted_only_as_it_would_have_been_made() {
+    let columns = json!([{"name": "odd1", "type": "VARCHAR(50)"}]);
+    let game = game("1", json!({"table": {"columns": columns}}));
+    let table = site().game(&game).unwrap().table;
+    assert_eq!(table.check_adoptable(&[]), Ok(()));
+    assert_eq!(table.check_adoptable(&made("1")), Ok(()));
+    let refusal = |found: &[ColumnFound]| table.check_adoptable(found).unwrap_err().to_string();
+
+    let mut narrow = made("1");
+    narrow.remove(2);
+    let message = refusal(&narrow);
+    assert!(message.contains("odd1 is missing"), "{message}");
+    let remedy = "ALTER TABLE `game_1` ADD COLUMN `odd1` VARCHAR(50)";
+    assert!(message.contains(remedy), "{message}");
+    // The Game's own table is given what it lacks.
+    let addition = TableChange::AddColumns(remedy.into());
+    assert_eq!(table.change(&narrow), Ok(addition));
+
+    let message = refusal(&made("2"));
+    assert!(
+        message.contains("the default of game_id is not '1'"),
+        "{message}"
+    );
+    let mut unnumbered = made("1");
+    unnumbered[0].extra.clear();
+    let message = refusal(&unnumbered);
+    assert!(message.contains("auto-increment"), "{message}");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use crds::{Condition, ConditionType, Feed, FeedStatus};
 use kube::ResourceExt;
+use kube::runtime::reflector::Store;
 use tracing::Instrument;
 
 use super::{Made, Reconciled, publish, step};
 use crate::context::Context;
 use crate::failure::{At, Failed, Failure};
-use crate::kafka::{Topic, TopicError};
+use crate::kafka::{Topic, TopicEnd, TopicError};
 use crate::memory::Life;
 use crate::metrics::Kind;
 use crate::plan::{FEED, FeedPlan, PlanError, RoutePlan, Site};
@@ -47,6 +48,14 @@ impl Reconciled for Feed {
         &status.conditions
     }
 
+    fn observed_generation(status: &FeedStatus) -> Option<i64> {
+        status.observed_generation
+    }
+
+    fn store(ctx: &Context) -> &Store<Feed> {
+        &ctx.feeds
+    }
+
     fn made(&self) -> Made {
         let Some(status) = self.status.clone() else {
             return Made::default();
@@ -55,6 +64,8 @@ impl Reconciled for Feed {
             served_topic: status.served_topic,
             kafka_topic: status.kafka_topic,
             life: Life::shown(status.kafka_topic_id, None, status.epoch),
+            addresses: status.addresses,
+            handled: status.last_handled_reconcile_at,
             ..Made::default()
         }
     }
@@ -68,6 +79,8 @@ impl Reconciled for Feed {
             kafka_topic: made.kafka_topic,
             kafka_topic_id,
             epoch,
+            addresses: made.addresses,
+            last_handled_reconcile_at: made.handled,
         }
     }
 
@@ -81,10 +94,11 @@ impl Reconciled for Feed {
         let uid = self.uid().unwrap_or_default();
         ctx.memory.has(&uid, &plan.key, &plan.topic, None);
 
-        let topic = topic(ctx, plan).instrument(step(ConditionType::TopicReady));
+        let topic = topic(ctx, plan, made).instrument(step(ConditionType::TopicReady));
         let topic = topic.await.at(ConditionType::TopicReady)?;
         let life = ctx.memory.life(&uid, &topic.id, None, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
+        made.addresses().kafka = Some(ctx.site.bootstrap_servers.clone());
         made.life = Some(life.clone());
         report.done(
             ConditionType::TopicReady,
@@ -109,7 +123,12 @@ impl Reconciled for Feed {
         Ok(())
     }
 
-    async fn delete(&self, ctx: &Context, plan: &FeedPlan) -> Result<(), Failed> {
+    async fn delete(
+        &self,
+        ctx: &Context,
+        plan: &FeedPlan,
+        made: &Made,
+    ) -> Result<Vec<String>, Failed> {
         let warrant = Warrant::new(ctx, self, &plan.key);
         let warranted = warrant.check("delete-route").await;
         warranted.at(ConditionType::RouteReady)?;
@@ -117,18 +136,26 @@ impl Reconciled for Feed {
         route.at(ConditionType::RouteReady)?;
         // A topic that the operator did not make is never deleted.
         let Some(create) = &plan.create else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let warranted = warrant.check("delete-topic").await;
         warranted.at(ConditionType::TopicReady)?;
-        let topic = ctx.topics.delete_planned(create).await;
-        topic.at(ConditionType::TopicReady)
+        let known = made.kafka_topic.is_some();
+        let topic = ctx.topics.delete_planned(create, known).await;
+        let left = topic.at(ConditionType::TopicReady)? == TopicEnd::Left;
+        let left = left.then(|| format!("the Kafka topic {}", create.name));
+        Ok(left.into_iter().collect())
     }
 }
 
-async fn topic(ctx: &Context, plan: &FeedPlan) -> Result<Topic, Failure> {
+async fn topic(ctx: &Context, plan: &FeedPlan, made: &Made) -> Result<Topic, Failure> {
     match &plan.create {
-        Some(create) => Ok(ctx.topics.ensure_topic(create).await?),
+        Some(create) => {
+            if made.kafka_topic.is_none() {
+                ctx.topics.check_adoptable(create).await?;
+            }
+            Ok(ctx.topics.ensure_topic(create).await?)
+        }
         None => ctx.topics.describe(&plan.topic).await?.ok_or_else(|| {
             let message = format!(
                 "the Kafka topic {} does not exist; make it, or have the operator do so by kafkaTopic.create",

@@ -1,5 +1,9 @@
 //! The finalizer, which only objects carry whose deletion must delete data.
+//!
+//! An object that `operator release` released does without it for a while.
 
+use crds::annotations::RELEASED;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -7,9 +11,10 @@ use serde_json::json;
 use super::{Reconciled, api, api_server};
 use crate::context::Context;
 use crate::failure::Failed;
+use crate::wishes;
 
 /// Holds a deleted object until its data is deleted too.
-const FINALIZER: &str = "gamecast.dev/cleanup";
+pub(crate) const FINALIZER: &str = "gamecast.dev/cleanup";
 
 pub(super) fn has<K: Reconciled>(object: &K) -> bool {
     object.finalizers().iter().any(|name| name == FINALIZER)
@@ -21,6 +26,7 @@ pub(super) async fn ensure<K: Reconciled>(
     ctx: &Context,
     wanted: bool,
 ) -> Result<(), Failed> {
+    let wanted = wanted && !wishes::is_released(object, Timestamp::now());
     if has(object) == wanted {
         return Ok(());
     }
@@ -30,10 +36,14 @@ pub(super) async fn ensure<K: Reconciled>(
         .chain(wanted.then_some(FINALIZER))
         .collect();
     // The version, so that a finalizer that somebody else just added is not lost.
-    let patch = json!({ "metadata": {
+    let mut patch = json!({ "metadata": {
         "resourceVersion": object.resource_version(),
         "finalizers": finalizers,
     } });
+    if wanted {
+        // It is no longer so.
+        patch["metadata"]["annotations"] = json!({ RELEASED: null });
+    }
     let name = object.name_any();
     let (api, patch) = (api(object, ctx), Patch::Merge(&patch));
     let params = PatchParams::default();

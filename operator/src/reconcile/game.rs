@@ -1,20 +1,26 @@
 //! A Game: topic, table, connector, marker, route; and back in the order that loses nothing.
 
+use std::time::Instant;
+
 use crds::{Condition, ConditionType, ConnectorMode, Game, GameStatus};
-use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
 use super::{Made, Reconciled, publish, step, whole};
 use crate::capture::Asked;
 use crate::context::Context;
+use crate::events::{Action, Told};
 use crate::failure::{At, Failed, Failure, Retry};
+use crate::kafka::TopicEnd;
 use crate::memory::Life;
 use crate::metrics::Kind;
-use crate::mysql::Server;
+use crate::mysql::{Server, TableDone, TableEnd};
 use crate::plan::{GAME, GamePlan, MAX_RECORD_BYTES, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
 use crate::warrant::Warrant;
+use crate::wishes;
 
 impl Reconciled for Game {
     type Plan = GamePlan;
@@ -53,6 +59,14 @@ impl Reconciled for Game {
         &status.conditions
     }
 
+    fn observed_generation(status: &GameStatus) -> Option<i64> {
+        status.observed_generation
+    }
+
+    fn store(ctx: &Context) -> &Store<Game> {
+        &ctx.games
+    }
+
     fn made(&self) -> Made {
         let Some(status) = self.status.clone() else {
             return Made::default();
@@ -63,6 +77,9 @@ impl Reconciled for Game {
             kafka_topic: status.kafka_topic,
             life: Life::shown(status.kafka_topic_id, status.snapshot, status.epoch),
             connector: status.connector,
+            connector_task: status.connector_task,
+            addresses: status.addresses,
+            handled: status.last_handled_reconcile_at,
         }
     }
 
@@ -80,6 +97,9 @@ impl Reconciled for Game {
             epoch,
             snapshot,
             connector: made.connector,
+            connector_task: made.connector_task,
+            addresses: made.addresses,
+            last_handled_reconcile_at: made.handled,
         }
     }
 
@@ -92,14 +112,20 @@ impl Reconciled for Game {
     ) -> Result<(), Failed> {
         let uid = self.uid().unwrap_or_default();
         let connector = &plan.connector.name;
+        let asked = wishes::reconcile_at(self).is_some_and(|at| made.handled != Some(at));
         ctx.memory
             .has(&uid, &plan.key, &plan.topic.name, Some(connector));
 
+        if made.kafka_topic.is_none() {
+            let adoptable = ctx.topics.check_adoptable(&plan.topic).await;
+            adoptable.at(ConditionType::TopicReady)?;
+        }
         let topic = ctx.topics.ensure_topic(&plan.topic);
         let topic = topic.instrument(step(ConditionType::TopicReady)).await;
         let topic = topic.at(ConditionType::TopicReady)?;
         let life = ctx.memory.life(&uid, &topic.id, None, made.life.take());
         made.kafka_topic = Some(topic.name.clone());
+        made.addresses().kafka = Some(ctx.site.bootstrap_servers.clone());
         made.life = Some(life);
         ctx.fail_point.reached(&plan.key, "topic");
         report.done(
@@ -107,11 +133,25 @@ impl Reconciled for Game {
             format!("the Kafka topic {} is as planned", topic.name),
         );
 
-        let changed = server(ctx, plan)?.ensure_table(&plan.table);
-        let changed = changed.instrument(step(ConditionType::TableReady)).await;
-        let since = ctx
-            .memory
-            .table_since(&uid, changed.at(ConditionType::TableReady)?);
+        let server = server(ctx, plan)?;
+        if made.table.is_none() {
+            let adoptable = server.check_adoptable(&plan.table).await;
+            adoptable.at(ConditionType::TableReady)?;
+        }
+        let done = server.ensure_table(&plan.table);
+        let done = done.instrument(step(ConditionType::TableReady)).await;
+        let done = done.at(ConditionType::TableReady)?;
+        if let TableDone::Extended(algorithm) = done {
+            let note = format!(
+                "added columns to the table {}: {algorithm}",
+                plan.table.name
+            );
+            let told = Told::normal(Action::Reconcile, Reason::ColumnsAdded, note);
+            ctx.events.tell(self.object_ref(&()), &told);
+        }
+        let since = ctx.memory.table_since(&uid, done != TableDone::Nothing);
+        // A run that somebody asks for proves everything anew.
+        let since = if asked { Instant::now() } else { since };
         ctx.fail_point.reached(&plan.key, "table");
         let table = format!("{}.{}", plan.schema, plan.table.name);
         report.done(
@@ -119,6 +159,7 @@ impl Reconciled for Game {
             format!("the table {table} is as planned"),
         );
         made.table = Some(table);
+        made.addresses().database = ctx.site.database_address(&plan.database);
 
         let asked = Asked {
             resnapshot_at: plan.resnapshot_at,
@@ -127,8 +168,10 @@ impl Reconciled for Game {
         let connecting = step(ConditionType::ConnectorReady);
         let ensured = ctx.capture.ensure_capture(&plan.connector, asked);
         let ensured = ensured.instrument(connecting.clone()).await;
+        made.connector_task = ctx.capture.task(connector);
         ensured.at(ConditionType::ConnectorReady)?;
         made.connector = Some(connector.clone());
+        made.addresses().connect = Some(ctx.site.connect_address.clone());
         ctx.fail_point.reached(&plan.key, "connector");
         let proven = ctx.capture.prove(&plan.connector, since);
         let proven = proven.instrument(connecting).await;
@@ -163,7 +206,12 @@ impl Reconciled for Game {
         Ok(())
     }
 
-    async fn delete(&self, ctx: &Context, plan: &GamePlan) -> Result<(), Failed> {
+    async fn delete(
+        &self,
+        ctx: &Context,
+        plan: &GamePlan,
+        made: &Made,
+    ) -> Result<Vec<String>, Failed> {
         // Each step that destroys something is warranted anew, right before.
         let warrant = Warrant::new(ctx, self, &plan.key);
         let warranted = warrant.check("delete-route").await;
@@ -177,11 +225,22 @@ impl Reconciled for Game {
             capture.at(ConditionType::ConnectorReady)?;
         }
         let warranted = warrant.check("delete-table");
-        let table = server(ctx, plan)?.delete_table(&plan.table, warranted);
-        table.await.at(ConditionType::TableReady)?;
+        let known = made.table.is_some();
+        let table = server(ctx, plan)?.delete_table(&plan.table, known, warranted);
+        let table = table.await.at(ConditionType::TableReady)?;
+        let mut left = Vec::new();
+        if table == TableEnd::Left {
+            left.push(format!("the table {}.{}", plan.schema, plan.table.name));
+        }
         if plan.mode == ConnectorMode::Shared {
-            // A row that is still on its way would find no topic and stop every game of the
-            // connector, or reach the topic of the next game of this name.
+            // A table that stays may get rows, which would find no topic and stop every game of
+            // the connector.
+            if table == TableEnd::Left {
+                left.push(format!("the Kafka topic {}", plan.topic.name));
+                return Ok(left);
+            }
+            // A row that is still on its way would do the same, or reach the topic of the next
+            // game of this name.
             let ensured = ctx
                 .capture
                 .ensure_capture(&plan.connector, Asked::default())
@@ -193,8 +252,12 @@ impl Reconciled for Game {
         }
         let warranted = warrant.check("delete-topic").await;
         warranted.at(ConditionType::TopicReady)?;
-        let topic = ctx.topics.delete_planned(&plan.topic).await;
-        topic.at(ConditionType::TopicReady)
+        let known = made.kafka_topic.is_some();
+        let topic = ctx.topics.delete_planned(&plan.topic, known).await;
+        if topic.at(ConditionType::TopicReady)? == TopicEnd::Left {
+            left.push(format!("the Kafka topic {}", plan.topic.name));
+        }
+        Ok(left)
     }
 }
 

@@ -2,27 +2,29 @@
 //!
 //! Level-triggered: nothing here asks why it runs, and it may stop at any line and run again.
 
+mod deletion;
 mod feed;
 mod finalizer;
 mod game;
 mod publish;
+mod writer;
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crds::{Condition, ConditionType};
+use crds::{Addresses, Condition, ConditionType, ConnectorTask};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tracing::Instrument;
+
+pub(crate) use finalizer::FINALIZER;
 
 use crate::backoff;
 use crate::conflict::Conflict;
@@ -34,16 +36,10 @@ use crate::metrics::{Ended, Kind, Outcome, Step};
 use crate::plan::{self, PlanError, RoutePlan, Site};
 use crate::reason::Reason;
 use crate::status::Report;
-
-/// Who writes statuses, for server-side apply.
-const FIELD_MANAGER: &str = "gamecast-operator";
+use crate::wishes;
 
 /// The wait for what needs a moment.
 const SOON: Duration = Duration::from_millis(500);
-
-/// An object that takes longer than this the first time says that it is being set up, and one that
-/// takes longer to delete says that.
-const EARLY: Duration = Duration::from_secs(1);
 
 /// What Games and Feeds have in common.
 pub(crate) trait Reconciled:
@@ -77,6 +73,9 @@ pub(crate) trait Reconciled:
     fn deletes(plan: &Self::Plan) -> bool;
     fn status(&self) -> Option<&Self::Status>;
     fn conditions(status: &Self::Status) -> &[Condition];
+    fn observed_generation(status: &Self::Status) -> Option<i64>;
+    /// The objects of this kind as they were last seen.
+    fn store(ctx: &Context) -> &Store<Self>;
     /// What the status tells of what was made.
     fn made(&self) -> Made;
     fn new_status(made: Made, generation: Option<i64>, conditions: Vec<Condition>) -> Self::Status;
@@ -90,15 +89,18 @@ pub(crate) trait Reconciled:
         report: &mut Report,
     ) -> impl Future<Output = Result<(), Failed>> + Send;
 
-    /// Deletes what was made. What is not there is no failure.
+    /// Deletes what was made; what of it is left because it is not certainly the object's, in
+    /// words. What is not there is no failure.
     fn delete(
         &self,
         ctx: &Context,
         plan: &Self::Plan,
-    ) -> impl Future<Output = Result<(), Failed>> + Send;
+        made: &Made,
+    ) -> impl Future<Output = Result<Vec<String>, Failed>> + Send;
 }
 
-/// The names of what was made.
+/// What a status tells beside its conditions: the names of what was made, where it is, and what
+/// was handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Made {
     pub(crate) served_topic: Option<String>,
@@ -106,6 +108,23 @@ pub(crate) struct Made {
     pub(crate) kafka_topic: Option<String>,
     pub(crate) life: Option<Life>,
     pub(crate) connector: Option<String>,
+    pub(crate) connector_task: Option<ConnectorTask>,
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) handled: Option<String>,
+}
+
+impl Made {
+    fn addresses(&mut self) -> &mut Addresses {
+        self.addresses.get_or_insert_default()
+    }
+
+    /// What holds data, in words.
+    fn data(&self) -> Vec<String> {
+        let table = self.table.iter().map(|name| format!("the table {name}"));
+        let topic = self.kafka_topic.iter();
+        let topic = topic.map(|name| format!("the Kafka topic {name}"));
+        table.chain(topic).collect()
+    }
 }
 
 /// The span of a step, which traces tell by its condition's name.
@@ -154,12 +173,18 @@ async fn carry_out<K: Reconciled>(object: Arc<K>, ctx: &Context) -> Result<Actio
         plan::key(K::NAME, &*object),
     );
     let deleted = object.meta().deletion_timestamp.is_some();
-    let result = if deleted {
-        delete(&*object, ctx, &uid).await
+    // Nothing is left to do for an object that goes anyway.
+    let goes = deleted && (wishes::is_abandoned(&*object) || !finalizer::has(&*object));
+    let paused = wishes::is_paused(&*object) && !goes;
+    let result = if paused {
+        writer::write_paused(&*object, ctx).await
+    } else if deleted {
+        deletion::delete(&*object, ctx).await
     } else {
-        apply(&*object, ctx, &uid).await
+        apply(&*object, ctx).await
     };
     let outcome = match &result {
+        Ok(()) if paused => Outcome::Paused,
         Ok(()) if deleted => Outcome::Deleted,
         Ok(()) => Outcome::Ready,
         Err(failed) => match failed.failure.retry {
@@ -170,7 +195,7 @@ async fn carry_out<K: Reconciled>(object: Arc<K>, ctx: &Context) -> Result<Actio
     };
     ctx.metrics.reconciled(K::KIND, outcome, started.elapsed());
     // An object that went meanwhile is not remembered.
-    if !deleted || result.is_err() {
+    if outcome != Outcome::Deleted {
         let before = ctx.memory.outcome(&uid, key.clone(), outcome);
         ctx.metrics.moved(K::KIND, before, Some(outcome));
     }
@@ -181,10 +206,9 @@ async fn carry_out<K: Reconciled>(object: Arc<K>, ctx: &Context) -> Result<Actio
             .for_each(|b| ctx.metrics.failed(b));
         tracing::warn!(object = %key, reason = %failure.reason, "{}", failure.message);
     }
-    result.map(|()| match deleted {
-        true => Action::await_change(),
+    result.map(|()| {
         // Until all are looked at again, together.
-        false => Action::await_change(),
+        Action::await_change()
     })
 }
 
@@ -200,8 +224,15 @@ pub(crate) fn retry<K: Reconciled>(object: Arc<K>, failed: &Failed, ctx: Arc<Con
     }
 }
 
-async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(), Failed> {
-    let (mut report, mut made) = (Report::new(K::STEPS), object.made());
+/// What was made, as far as this process and the object's status know.
+fn made<K: Reconciled>(object: &K, ctx: &Context) -> Made {
+    let uid = object.uid().unwrap_or_default();
+    ctx.memory.made(&uid, || object.made())
+}
+
+async fn apply<K: Reconciled>(object: &K, ctx: &Context) -> Result<(), Failed> {
+    let mut report = Report::new(K::STEPS);
+    let mut made = made(object, ctx);
     let work = async {
         let plan = object.plan(&ctx.site).map_err(whole)?;
         if let Some(conflict) = ctx.conflicts.of(&plan::key(K::NAME, object)) {
@@ -215,11 +246,15 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
     let result = if object.status().is_some() {
         work.await
     } else {
-        with_early_status(object, ctx, uid, &Report::new(K::STEPS), work).await
+        writer::with_early_status(object, ctx, &Report::new(K::STEPS), work).await
     };
     if let Err(failed) = &result {
         report.failed(failed);
     }
+    made.handled = wishes::reconcile_at(object);
+    // What was made is known to be the object's, whether or not that can be written.
+    ctx.memory
+        .note_made(&object.uid().unwrap_or_default(), &made);
     for (step, took) in report.took() {
         let ended = match &result {
             Err(failed) if failed.step == *step => Ended::Error,
@@ -228,29 +263,11 @@ async fn apply<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<()
         ctx.metrics.step((*step).into(), ended, *took);
     }
     let writing = Instant::now();
-    let written = write_status(object, ctx, uid, made, &report);
+    let written = writer::write(object, ctx, made, &report);
     let written = written.instrument(tracing::info_span!("status")).await;
     let ended = Ended::of(&written);
     ctx.metrics.step(Step::Object, ended, writing.elapsed());
     result.and(written)
-}
-
-/// Writes the status `early` when the work takes a while.
-async fn with_early_status<K: Reconciled>(
-    object: &K,
-    ctx: &Context,
-    uid: &str,
-    early: &Report,
-    work: impl Future<Output = Result<(), Failed>>,
-) -> Result<(), Failed> {
-    tokio::pin!(work);
-    tokio::select! {
-        result = &mut work => return result,
-        () = tokio::time::sleep(EARLY) => {}
-    }
-    let early = write_status(object, ctx, uid, object.made(), early).await;
-    // What could not be written now is tried again with the result.
-    work.await.and(early)
 }
 
 /// A loser has no route: two may not overlap, and its own may be from a time when it had not lost.
@@ -261,75 +278,5 @@ async fn lost<K: Reconciled>(object: &K, ctx: &Context, conflict: &Conflict) -> 
             whole(failure.with_retry(Retry::OnChange))
         }
         Err(error) => whole(error),
-    }
-}
-
-async fn delete<K: Reconciled>(object: &K, ctx: &Context, uid: &str) -> Result<(), Failed> {
-    if !finalizer::has(object) {
-        return Ok(());
-    }
-    let work = async {
-        let plan = match object.plan(&ctx.site) {
-            Ok(plan) => plan,
-            Err(error @ PlanError::DatabaseUnknown { .. }) => return Err(whole(error)),
-            // Nothing was ever made from a spec like this.
-            Err(_) => return Ok(()),
-        };
-        let lost = ctx.conflicts.of(&plan::key(K::NAME, object));
-        if !K::deletes(&plan) || matches!(lost, Some(Conflict::Topic { .. })) {
-            return Ok(());
-        }
-        object.delete(ctx, &plan).await
-    };
-    let mut report = Report::new(K::STEPS);
-    let deleting = "its data is being deleted; rows on their way to Kafka are waited for";
-    report.failed(&whole(Failure::new(Reason::Deleting, deleting)));
-    match with_early_status(object, ctx, uid, &report, work).await {
-        Ok(()) => {
-            let key = plan::key(K::NAME, object);
-            ctx.fail_point.reached(&key, "deleted");
-            finalizer::remove(object, ctx).await
-        }
-        Err(failed) => {
-            let mut report = Report::new(K::STEPS);
-            report.failed(&failed);
-            write_status(object, ctx, uid, object.made(), &report).await?;
-            Err(failed)
-        }
-    }
-}
-
-async fn write_status<K: Reconciled>(
-    object: &K,
-    ctx: &Context,
-    uid: &str,
-    made: Made,
-    report: &Report,
-) -> Result<(), Failed> {
-    let shown = object.status().map(K::conditions).unwrap_or_default();
-    let previous = ctx.memory.conditions(uid, shown);
-    let generation = object.meta().generation;
-    let conditions = report.conditions(&previous, generation, &Time(Timestamp::now()));
-    let status = K::new_status(made, generation, conditions.clone());
-    if object.status() == Some(&status) {
-        return Ok(());
-    }
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        // The uid, so that an object that was made anew under the name does not get this status.
-        "metadata": { "name": object.name_any(), "uid": uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let name = object.name_any();
-    let (api, patch) = (api(object, ctx), Patch::Apply(&patch));
-    match ctx.ask(api.patch_status(&name, &params, &patch)).await {
-        Ok(_) => {
-            ctx.memory.wrote(uid, conditions);
-            Ok(())
-        }
-        Err(error) if error.code() == Some(404) => Ok(()),
-        Err(error) => Err(api_server("write the status", &error)),
     }
 }

@@ -2,49 +2,65 @@
 //!
 //! An object with `Retain` has no finalizer, so nothing holds it until its route is gone. Routes
 //! and dedicated connectors tell whose they are, and one whose object is gone goes too.
+//!
+//! That an object is gone is believed only of a list that the API server has just given, that
+//! lacks nothing that the watch shows, and that is not empty. An empty one is what a cluster shows
+//! into which the objects have not been applied yet, while another serves them; there only those
+//! go whose end this process saw itself.
 
-use crds::{ConnectorMode, Feed, Game};
+mod presence;
+
+use crds::{ConnectorMode, Game};
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use route::RouteKey;
 
+pub(crate) use presence::Departed;
+
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::kubernetes::ApiError;
 use crate::plan::{ConnectorPlan, FEED, GAME};
 
 /// Removes routes and dedicated connectors whose objects are gone.
 pub(crate) async fn sweep(ctx: &Context) -> Result<(), Failure> {
     // Never on a part of the objects.
     ctx.objects_known().await;
-    for key in orphans(ctx.routes.keys().await?, ctx.namespace.as_deref(), |key| {
-        is_cached(ctx, key)
-    }) {
-        if is_gone(ctx, &key).await? {
-            ctx.routes.delete_route(&key).await?;
+    let departed = ctx.departed.all();
+    let served = ctx.namespace.as_deref();
+    let routes = orphans(ctx.routes.keys().await?, served, |key| is_cached(ctx, key));
+    for key in presence::gone(ctx, routes, &departed).await? {
+        ctx.routes.delete_route(&key).await?;
+        // Its object may have been made anew meanwhile.
+        ctx.triggers.fire(&key);
+    }
+    for (owner, plan) in connectors(ctx).await? {
+        let gone = presence::gone(ctx, vec![owner.clone()], &departed).await?;
+        // One of another mode has no connector, and its own route and table.
+        let other = game(ctx, &owner)
+            .await?
+            .is_some_and(|game| !has(&game, &plan));
+        if other || gone.contains(&owner) {
+            ctx.capture.delete_capture(&plan).await?;
+            ctx.triggers.fire(&owner);
         }
     }
-    let listing = ctx.connect.list().await?;
-    for (name, connector) in listing.iter() {
-        let Some(owner) = connector.owner() else {
-            continue;
-        };
-        let Some(plan) = dedicated(ctx, name, &owner) else {
-            continue;
-        };
-        let orphan = orphans(vec![owner], ctx.namespace.as_deref(), |key| {
-            cached_game(ctx, key).is_some_and(|game| has(&game, &plan))
-        });
-        for owner in orphan {
-            if !game(ctx, &owner)
-                .await?
-                .is_some_and(|game| has(&game, &plan))
-            {
-                ctx.capture.delete_capture(&plan).await?;
-            }
-        }
-    }
+    ctx.departed.swept(&departed);
     Ok(())
+}
+
+/// The dedicated connectors that no game has, with the game that had each.
+async fn connectors(ctx: &Context) -> Result<Vec<(RouteKey, ConnectorPlan)>, Failure> {
+    let listing = ctx.connect.list().await?;
+    let owned = listing.iter().filter_map(|(name, connector)| {
+        let owner = connector.owner()?;
+        let plan = dedicated(ctx, name, &owner)?;
+        Some((owner, plan))
+    });
+    let unused = owned.filter(|(owner, plan)| {
+        let is_used = |key: &RouteKey| cached_game(ctx, key).is_some_and(|game| has(&game, plan));
+        !orphans(vec![owner.clone()], ctx.namespace.as_deref(), is_used).is_empty()
+    });
+    Ok(unused.collect())
 }
 
 /// The keys of objects that are not there, among those this process is responsible for.
@@ -89,26 +105,11 @@ fn cached_game(ctx: &Context, key: &RouteKey) -> Option<std::sync::Arc<Game>> {
     ctx.games.get(&game)
 }
 
-/// Asks the API server itself, so that no mistake of a cache removes anything.
-async fn is_gone(ctx: &Context, key: &RouteKey) -> Result<bool, Failure> {
-    match key.kind.as_str() {
-        GAME => Ok(game(ctx, key).await?.is_none()),
-        _ => {
-            let feeds: Api<Feed> = Api::namespaced(ctx.client.clone(), &key.namespace);
-            let feed = ctx.ask(feeds.get_opt(&key.name)).await;
-            Ok(feed.map_err(|error| failed(key, &error))?.is_none())
-        }
-    }
-}
-
+/// The game as the API server itself has it.
 async fn game(ctx: &Context, key: &RouteKey) -> Result<Option<Game>, Failure> {
     let games: Api<Game> = Api::namespaced(ctx.client.clone(), &key.namespace);
     let game = ctx.ask(games.get_opt(&key.name)).await;
-    game.map_err(|error| failed(key, &error))
-}
-
-fn failed(key: &RouteKey, error: &ApiError) -> Failure {
-    error.failure(&format!("look up {key}"))
+    game.map_err(|error| error.failure(&format!("look up {key}")))
 }
 
 #[cfg(test)]
