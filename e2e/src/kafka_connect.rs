@@ -1,8 +1,10 @@
 //! Kafka Connect's REST interface, as somebody's hand uses it.
 
-use anyhow::{Context, Result};
-use reqwest::{Client, Method};
+use anyhow::{Context, Result, ensure};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
+
+use crate::patience::until;
 
 /// The Kafka Connect at a URL.
 #[derive(Debug, Clone)]
@@ -67,11 +69,18 @@ impl KafkaConnect {
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<()> {
         let url = format!("{}/connectors{path}", self.url);
-        let request = self.http.request(method, url);
-        let request = body
-            .into_iter()
-            .fold(request, |request, body| request.json(&body));
-        request.send().await?.error_for_status()?;
+        // It refuses while it rebalances.
+        let answer = until("Kafka Connect to take a change", async || {
+            let request = self.http.request(method.clone(), &url);
+            let request = body
+                .iter()
+                .fold(request, |request, body| request.json(body));
+            let answer = request.send().await?;
+            let (status, refused) = (answer.status(), StatusCode::CONFLICT);
+            ensure!(status != refused && !status.is_server_error(), "{status}");
+            Ok(answer)
+        });
+        answer.await?.error_for_status()?;
         Ok(())
     }
 }

@@ -115,15 +115,6 @@ pub(crate) async fn rows_without_a_key_stop_nobody_else(world: &mut World) -> Re
         .await?;
     bystander.goes_on().await?;
 
-    // Whose topic somebody deletes.
-    world
-        .kafka
-        .delete_topic("gamecast.gameodds.game_handmade")
-        .await?;
-    conn.query_drop("INSERT INTO game_handmade VALUES (2)")
-        .await?;
-    bystander.goes_on().await?;
-
     conn.query_drop("DROP TABLE game_handmade, game_keyless")
         .await?;
     world.await_ready("game/keyless").await?;
