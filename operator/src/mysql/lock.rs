@@ -10,7 +10,7 @@ use std::time::Duration;
 use mysql_async::{Conn, Params, Row};
 use tokio::sync::SemaphorePermit;
 
-use super::{DEADLOCKS, MysqlError, Session, give_up};
+use super::{DEADLOCKS, MysqlError, Session, give_up, permit};
 
 /// After how long without a statement MySQL ends a connection that holds a lock. Longer than a call
 /// of another server may take in between.
@@ -34,7 +34,7 @@ impl Session {
     /// When another operator holds it for longer than half of what a call may take.
     pub(super) async fn lock<'a>(&'a self, table: &'a str) -> Result<Locked<'a>, MysqlError> {
         let action = "lock a table";
-        let permit = self.permit().await;
+        let permit = permit(&self.locks).await;
         let mut connection = self.connect(action).await?;
         let settings = format!(
             "SET SESSION wait_timeout = {}, SESSION lock_wait_timeout = {}",

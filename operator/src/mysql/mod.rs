@@ -35,7 +35,7 @@ use lock::LOCK_IDLE;
 pub(crate) use table::{TableDone, TableEnd};
 pub(crate) use tables::LargeRow;
 
-/// Statements that run at a time on one server.
+/// Statements that run at a time on one server, and locks that are held at a time.
 const STATEMENTS: usize = 8;
 
 /// How often a statement may lose a deadlock.
@@ -60,7 +60,11 @@ struct Session {
     timeout: Duration,
     term: Term,
     calls: Calls,
-    permits: Semaphore,
+    /// For each statement outside of a lock.
+    statements: Semaphore,
+    /// For each lock. Its holder waits for statements outside of it, so that locks that took the
+    /// statements' turns would wait for themselves.
+    locks: Semaphore,
 }
 
 /// Why MySQL did not do something.
@@ -152,7 +156,8 @@ impl Server {
             timeout,
             term: term.clone(),
             calls,
-            permits: Semaphore::new(STATEMENTS),
+            statements: Semaphore::new(STATEMENTS),
+            locks: Semaphore::new(STATEMENTS),
         });
         let asked = session.clone();
         let inspect = Batch::new(move |questions| {
@@ -182,6 +187,13 @@ impl Server {
     }
 }
 
+async fn permit(of: &Semaphore) -> SemaphorePermit<'_> {
+    let Ok(permit) = of.acquire().await else {
+        unreachable!("the semaphore is never closed");
+    };
+    permit
+}
+
 impl Session {
     /// Runs one statement, and again when it was the victim of a deadlock; `action` says for
     /// people what it is for.
@@ -192,7 +204,7 @@ impl Session {
         params: impl Into<Params>,
     ) -> Result<Vec<Row>, MysqlError> {
         let params = params.into();
-        let _permit = self.permit().await;
+        let _permit = permit(&self.statements).await;
         let mut tries = 1;
         loop {
             let statement = self.try_run(action, sql, params.clone());
@@ -215,13 +227,6 @@ impl Session {
             give_up(connection);
         }
         rows
-    }
-
-    async fn permit(&self) -> SemaphorePermit<'_> {
-        let Ok(permit) = self.permits.acquire().await else {
-            unreachable!("the semaphore is never closed");
-        };
-        permit
     }
 
     async fn connect(&self, action: &'static str) -> Result<Conn, MysqlError> {
