@@ -69,15 +69,20 @@ impl KafkaConnect {
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<()> {
         let url = format!("{}/connectors{path}", self.url);
-        // It refuses while it rebalances.
+        // It refuses while it rebalances, and knows no connector that is just being made anew.
         let answer = until("Kafka Connect to take a change", async || {
             let request = self.http.request(method.clone(), &url);
             let request = body
                 .iter()
                 .fold(request, |request, body| request.json(body));
             let answer = request.send().await?;
-            let (status, refused) = (answer.status(), StatusCode::CONFLICT);
-            ensure!(status != refused && !status.is_server_error(), "{status}");
+            let status = answer.status();
+            let passing = match status {
+                StatusCode::CONFLICT => true,
+                StatusCode::NOT_FOUND => method != Method::DELETE,
+                status => status.is_server_error(),
+            };
+            ensure!(!passing, "{status}");
             Ok(answer)
         });
         answer.await?.error_for_status()?;

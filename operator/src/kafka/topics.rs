@@ -1,6 +1,6 @@
 //! Topics as planned.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -234,12 +234,17 @@ impl Admin {
     }
 
     async fn describe(self: &Arc<Self>, names: Vec<String>) -> Vec<Described> {
-        let (admin, asked) = (self.clone(), names.clone());
+        // librdkafka refuses a request that names a topic twice, or none.
+        let asked: Vec<String> = BTreeSet::from_iter(&names).into_iter().cloned().collect();
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let (admin, unique) = (self.clone(), asked.clone());
         let action = "look up topics";
         let found = async {
             let limit = self.access.term.left(self.access.timeout)?;
             let found =
-                spawn_blocking(move || topicid::describe(admin.client.inner(), &asked, limit));
+                spawn_blocking(move || topicid::describe(admin.client.inner(), &unique, limit));
             let found = self.access.within(action, found).await?;
             let found = found.map_err(|error| TopicError::Thread(Arc::new(error)))?;
             found.map_err(|source| match source {
@@ -251,9 +256,15 @@ impl Admin {
             })
         };
         let found = self.access.calls.observe("describe topics", found).await;
-        each(names.len(), found, |topics| {
+        let found = each(asked.len(), found, |topics| {
             topics.into_iter().map(Ok).collect()
-        })
+        });
+        let found: HashMap<String, Described> = asked.into_iter().zip(found).collect();
+        // Each name was asked for.
+        names
+            .iter()
+            .filter_map(|name| found.get(name).cloned())
+            .collect()
     }
 
     async fn create(&self, plans: &[TopicPlan]) -> Vec<Result<bool, TopicError>> {
