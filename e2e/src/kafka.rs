@@ -59,6 +59,13 @@ impl Kafka {
         tokio::task::spawn_blocking(move || read(config, &topic)).await?
     }
 
+    /// The last record of `key` that partition 0 of `topic` holds now.
+    pub async fn newest(&self, topic: &str, key: &str) -> Result<Option<Record>> {
+        let records = self.records(topic).await?;
+        let of_key = |record: &Record| record.key.as_deref() == Some(key);
+        Ok(records.into_iter().rfind(of_key))
+    }
+
     /// Appends a record to `topic` and waits until Kafka has it.
     pub async fn produce(&self, topic: &str, key: &str, value: &[u8]) -> Result<()> {
         self.send(topic, FutureRecord::to(topic).key(key).payload(value))

@@ -46,10 +46,8 @@ pub(crate) async fn retain_keeps_the_data_and_delete_removes_it(world: &mut Worl
         world.delete("game/kept").await?;
         // No longer served, and no connector of its own; the data is all there.
         until("the game to be served no more", async || {
-            let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-            let last = routes
-                .iter()
-                .rfind(|r| r.key.as_deref() == Some("Game/default/kept"));
+            let route = "Game/default/kept";
+            let last = world.kafka.newest(route::ROUTES_TOPIC, route).await?;
             ensure!(
                 last.is_some_and(|r| r.value.is_none()),
                 "its route is still there"

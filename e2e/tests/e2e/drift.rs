@@ -101,10 +101,8 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
         .tombstone(route::ROUTES_TOPIC, "Game/default/drift")
         .await?;
     until("the route to be back", async || {
-        let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-        let last = routes
-            .iter()
-            .rfind(|r| r.key.as_deref() == Some("Game/default/drift"));
+        let route = "Game/default/drift";
+        let last = world.kafka.newest(route::ROUTES_TOPIC, route).await?;
         ensure!(last.is_some_and(|r| r.value.is_some()), "not yet");
         Ok(())
     })

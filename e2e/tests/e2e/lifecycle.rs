@@ -159,10 +159,8 @@ pub(crate) async fn a_deletion_that_cannot_finish_says_how_to_let_go(
     );
     // Not data, and so it goes.
     until("the route to go", async || {
-        let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-        let last = routes
-            .iter()
-            .rfind(|r| r.key.as_deref() == Some("Game/default/held"));
+        let route = "Game/default/held";
+        let last = world.kafka.newest(route::ROUTES_TOPIC, route).await?;
         ensure!(last.is_some_and(|r| r.value.is_none()), "it is still there");
         Ok(())
     })
@@ -266,10 +264,8 @@ pub(crate) async fn released_games_go_without_an_operator(world: &mut World) -> 
     })
     .await?;
     until("the route of the one that went to go", async || {
-        let routes = world.kafka.records(route::ROUTES_TOPIC).await?;
-        let last = routes
-            .iter()
-            .rfind(|r| r.key.as_deref() == Some("Game/default/free-2"));
+        let route = "Game/default/free-2";
+        let last = world.kafka.newest(route::ROUTES_TOPIC, route).await?;
         ensure!(last.is_some_and(|r| r.value.is_none()), "it is still there");
         Ok(())
     })

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 /// The route of `key` as the routes topic holds it, once `wanted` is true for it.
 async fn route(world: &World, key: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     until(&format!("the route of {key}"), async || {
-        let records = world.kafka.records(route::ROUTES_TOPIC).await?;
-        let last = records.into_iter().rfind(|r| r.key.as_deref() == Some(key));
+        let last = world.kafka.newest(route::ROUTES_TOPIC, key).await?;
         let route = last.and_then(|r| r.value).context("there is none")?;
         ensure!(wanted(&route), "it is {route}");
         Ok(route)

@@ -9,7 +9,7 @@ use devstack::{Options, Stack};
 use e2e::games::game;
 use e2e::kafka::Kafka;
 use e2e::patience::until;
-use e2e::{Kubectl, Program, artifacts};
+use e2e::{Kubectl, Program, logs};
 use mysql_async::Pool;
 use serde_json::{Value, json};
 
@@ -61,11 +61,7 @@ impl World {
         };
         kubectl.install_crds().await?;
         let databases = Databases::load(&endpoints.databases)?;
-        let logs = artifacts()?.join("logs/ha");
-        if logs.exists() {
-            std::fs::remove_dir_all(&logs)?;
-        }
-        std::fs::create_dir_all(&logs)?;
+        let logs = logs("ha")?;
         let operator = |name| operator(&stack, &logs, name);
         let mut world = Self {
             operators: [operator(Name::A)?, operator(Name::B)?],
