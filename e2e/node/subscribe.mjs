@@ -31,5 +31,6 @@ client.on("message", (topic, payload, packet) =>
   }),
 );
 client.on("error", (error) => print({ event: "error", message: error.message }));
+client.on("disconnect", ({ reasonCode }) => print({ event: "disconnect", reasonCode }));
 client.on("close", () => print({ event: "closed" }));
 process.stdin.on("end", () => process.exit(0)).resume();

@@ -86,6 +86,11 @@ impl Inbox {
         self.lock().messages.clone()
     }
 
+    /// All events so far, in the order of arrival.
+    pub fn events(&self) -> Vec<Value> {
+        self.lock().events.clone()
+    }
+
     /// The messages of one topic so far.
     pub fn of_topic(&self, topic: &str) -> Vec<Message> {
         let mut messages = self.messages();
