@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use database::{DatabaseError, Databases};
+use database::{Connections, DatabaseError, Databases};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Pool, ServerError};
+use mysql_async::{Conn, ServerError};
 use tokio::time::timeout;
 
 use crate::error::Error;
@@ -28,16 +28,16 @@ const MISSING: [u16; 2] = [1146, 1054];
 /// `WARN_DATA_TRUNCATED`, `ER_INVALID_CHARACTER_STRING`, `ER_TRUNCATED_WRONG_VALUE_FOR_FIELD`.
 const BAD_VALUE: [u16; 3] = [1265, 1300, 1366];
 
-/// A pool of connections to each configured database.
+/// The connections to each configured database.
 #[derive(Debug, Clone)]
-pub(crate) struct Tables(BTreeMap<String, Pool>);
+pub(crate) struct Tables(BTreeMap<String, Connections>);
 
 impl Tables {
     /// Reads the passwords; connects when a row is inserted.
     pub(crate) fn new(databases: &Databases) -> Result<Self, DatabaseError> {
         databases
             .names()
-            .map(|name| Ok((name.into(), databases.get(name)?.pool()?)))
+            .map(|name| Ok((name.into(), databases.get(name)?.connections()?)))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -49,14 +49,14 @@ impl Tables {
     /// column is not there yet, [`Error::Unconfirmed`] when the answer to the statement was lost,
     /// others when MySQL cannot be used.
     pub(crate) async fn insert(&self, id: &str, database: &str, row: Insert) -> Result<u64, Error> {
-        let pool = self
+        let connections = self
             .0
             .get(database)
             .ok_or_else(|| Error::UnknownDatabase(database.into()))?
             .clone();
         // A task of its own: a client that goes away must not leave a connection in the pool that
         // still waits for the answer to a statement.
-        tokio::spawn(insert(pool, row))
+        tokio::spawn(insert(connections, row))
             .await
             .map_err(Error::Unfinished)?
             .map_err(|error| refused(id, error))
@@ -64,8 +64,9 @@ impl Tables {
 
     /// Closes the connections.
     pub(crate) async fn close(self) {
-        for pool in self.0.into_values() {
-            if let Ok(Err(error)) = timeout(STATEMENT_TIMEOUT, pool.disconnect()).await {
+        for connections in self.0.into_values() {
+            let closed = connections.disconnect();
+            if let Ok(Err(error)) = timeout(STATEMENT_TIMEOUT, closed).await {
                 tracing::debug!(%error, "failed to close the connections to MySQL");
             }
         }
@@ -81,8 +82,8 @@ enum Failure {
     MySql(mysql_async::Error),
 }
 
-async fn insert(pool: Pool, row: Insert) -> Result<u64, Failure> {
-    let mut conn = match timeout(CONNECT_TIMEOUT, pool.get_conn()).await {
+async fn insert(connections: Connections, row: Insert) -> Result<u64, Failure> {
+    let mut conn = match timeout(CONNECT_TIMEOUT, connections.get_conn()).await {
         Ok(conn) => conn.map_err(Failure::MySql)?,
         Err(_) => return Err(Failure::NoConnection),
     };

@@ -75,7 +75,7 @@ impl Rig {
         kubernetes.write_kubeconfig(&kubeconfig)?;
         let databases = Databases::load(&endpoints.databases)?;
         let topic = format!("gamecast.{}.gamecast_marker", endpoints.mysql.schema);
-        let games = databases.get("default")?.pool()?;
+        let games = databases.get("default")?.connections()?;
         let connect = Connect::up(games, &endpoints.kafka, topic).await?;
         let url = connect.url();
         Self::start(

@@ -1,25 +1,28 @@
 //! The MySQL servers that Gamecast is configured with, by name.
 //!
 //! ```text
-//!   databases.yaml --> Databases::load --> Database "default" --> pool()   this program's account
-//!                                                             --> connector   Debezium's account
+//!   databases.yaml --> Databases::load --> Database "default" --> connections()   this program's account
+//!                                                             --> tls             how to be sure who answers
+//!                                                             --> connector       Debezium's account
 //! ```
 //!
 //! A `Game` names its database by `spec.databaseRef.name`. Passwords stand in files of their own,
-//! as Kubernetes mounts Secrets.
+//! as Kubernetes mounts Secrets, and may change while the program runs.
+
+mod connections;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use mysql_async::{Opts, OptsBuilder, Pool, PoolOpts};
+use secret::{SecretError, SecretFile};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// How long a connection may lie idle in a pool before it is closed.
-const IDLE: Duration = Duration::from_secs(60);
+pub use connections::Connections;
+pub use tls::{Tls, TlsMode};
 
 /// All configured databases.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,8 +44,11 @@ pub struct Database {
     pub schema: String,
     /// The account of the program that reads this file.
     pub username: String,
-    /// A file that holds the account's password; white space at its end is not part of it.
+    /// A file that holds the account's password; white space at its end is not part of it. Read
+    /// again when it changes.
     pub password_file: PathBuf,
+    /// TLS to the server, of this program and of Debezium; none where it is not given.
+    pub tls: Option<Tls>,
     /// Debezium's account; needed where connectors are made, by the operator.
     pub connector: Option<ConnectorAccess>,
 }
@@ -60,6 +66,11 @@ pub struct ConnectorAccess {
     /// A reference that Kafka Connect resolves by a config provider, so that the password never
     /// stands in the connector's configuration: `${directory:/mnt/debezium:password}`.
     pub password: String,
+    /// A JKS or PKCS #12 file in which Kafka Connect finds the authority of the server's
+    /// certificate, for a TLS mode that verifies it; Java's own authorities where there is none.
+    pub truststore: Option<String>,
+    /// The password of the truststore, as a reference too.
+    pub truststore_password: Option<String>,
     /// The first `database.server.id` for connectors of this database. The shared connector has
     /// this id, dedicated ones the free ids above it.
     pub server_id_base: u32,
@@ -82,9 +93,14 @@ pub enum DatabaseError {
     #[error("the schema `{0}` is not supported: 1 to 64 of a-z A-Z 0-9 and _")]
     Schema(String),
     #[error(
-        "the connector's password must be a reference such as ${{directory:/path:file}}, so that Kafka Connect does not show it"
+        "the connector's {0} must be a reference such as ${{directory:/path:file}}, so that Kafka Connect does not show it"
     )]
-    ConnectorPassword,
+    ConnectorSecret(&'static str),
+    #[error("the password of `{account}` cannot be used")]
+    Password {
+        account: String,
+        source: SecretError,
+    },
     #[error("no database `{name}` is configured; there are: {known}")]
     Unknown { name: String, known: String },
 }
@@ -126,30 +142,40 @@ impl Database {
         if !(1..=64).contains(&self.schema.len()) || !self.schema.bytes().all(plain) {
             return Err(DatabaseError::Schema(self.schema.clone()));
         }
-        match &self.connector {
-            Some(access) if !access.password.starts_with("${") => {
-                Err(DatabaseError::ConnectorPassword)
+        let Some(access) = &self.connector else {
+            return Ok(());
+        };
+        let secrets = [
+            ("password", Some(&access.password)),
+            ("truststorePassword", access.truststore_password.as_ref()),
+        ];
+        for (name, secret) in secrets {
+            if secret.is_some_and(|secret| !is_reference(secret)) {
+                return Err(DatabaseError::ConnectorSecret(name));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
-    /// A pool of connections to the schema. Reads the password file; connects when used.
-    pub fn pool(&self) -> Result<Pool, DatabaseError> {
-        let password = read(&self.password_file)?;
-        let options = OptsBuilder::default()
-            .ip_or_hostname(self.host.clone())
-            .tcp_port(self.port)
-            .db_name(Some(self.schema.clone()))
-            .user(Some(self.username.clone()))
-            .pass(Some(password.trim_end().to_owned()))
-            // Found and not changed must differ: an UPDATE that changes nothing is no miss.
-            .client_found_rows(true)
-            // Connections above the pool's minimum stay for the next burst.
-            .pool_opts(PoolOpts::default().with_inactive_connection_ttl(IDLE))
-            .prefer_socket(false);
-        Ok(Pool::new(Opts::from(options)))
+    /// Connections to the schema. Reads the password file; connects when used.
+    ///
+    /// # Errors
+    /// When the password file cannot be read.
+    pub fn connections(&self) -> Result<Connections, DatabaseError> {
+        Connections::new(self).map_err(|source| DatabaseError::Password {
+            account: self.username.clone(),
+            source,
+        })
     }
+
+    fn password(&self) -> SecretFile {
+        SecretFile::new(&self.password_file)
+    }
+}
+
+/// True for a text that Kafka Connect replaces whole by what a config provider finds.
+fn is_reference(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}')
 }
 
 fn read(path: &Path) -> Result<String, DatabaseError> {
@@ -203,8 +229,14 @@ mod tests {
         assert!(matches!(schema, Err(DatabaseError::Schema(_))));
         let secret = load(&GOOD.replace("${directory:/secrets:debezium}", "hunter2"));
         let error = secret.unwrap_err();
-        assert!(matches!(error, DatabaseError::ConnectorPassword));
+        assert!(matches!(error, DatabaseError::ConnectorSecret("password")));
         assert!(!error.to_string().contains("hunter2"));
+        let store = "serverIdBase: 40000\n      truststorePassword: hunter2";
+        let secret = load(&GOOD.replace("serverIdBase: 40000", store));
+        assert!(matches!(
+            secret,
+            Err(DatabaseError::ConnectorSecret("truststorePassword"))
+        ));
         let typo = load(&GOOD.replace("username: gamecast", "user: gamecast"));
         assert!(matches!(typo, Err(DatabaseError::Parse { .. })));
     }

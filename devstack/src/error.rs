@@ -61,6 +61,14 @@ pub enum Error {
         /// Why not.
         source: rcgen::Error,
     },
+    /// The keys of the secured servers could not be made.
+    #[error("failed to make the key of {name}")]
+    Key {
+        /// Whose key.
+        name: &'static str,
+        /// Why not.
+        source: openssl::error::ErrorStack,
+    },
     /// Somebody else has the port.
     #[error("{member} cannot have port {port}: another program listens there")]
     PortTaken {

@@ -51,10 +51,11 @@ mod site;
 mod stack;
 mod start;
 mod status;
+mod tls;
 
 pub use args::{Args, Chosen, Command, Run, Up};
 pub use cli::run;
-pub use endpoints::{Endpoints, MySqlEndpoint};
+pub use endpoints::{Endpoints, MySqlEndpoint, Secured};
 pub use error::Error;
 pub use guest::{Guest, ReadyUrl};
 pub use member::{GuestName, Member, NameError};

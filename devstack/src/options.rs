@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::server::Server;
 
+/// The schema of the games, unless the options say another.
+pub(crate) const SCHEMA: &str = "gameodds";
+
 /// What [`Stack::up`](crate::Stack::up) is to start, and where.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,6 +21,10 @@ pub struct Options {
     pub ports: Ports,
     /// The servers to start; what they need is started as well.
     pub servers: Vec<Server>,
+    /// The schema of the games in MySQL.
+    pub schema: String,
+    /// Whether the servers demand TLS and a login of every client.
+    pub secured: bool,
     /// Whether dropping the [`Stack`](crate::Stack) kills its servers and removes its folder.
     pub ephemeral: bool,
     /// Whether progress is printed to standard output.
@@ -32,6 +39,8 @@ impl Options {
             dist: None,
             ports: Ports::default(),
             servers: Server::ALL.to_vec(),
+            schema: SCHEMA.into(),
+            secured: false,
             ephemeral: false,
             progress: true,
         }
@@ -51,6 +60,8 @@ impl Options {
             dist: Some(dist),
             ports: Ports::from_base(base_port),
             servers: Server::ALL.to_vec(),
+            schema: SCHEMA.into(),
+            secured: false,
             ephemeral: true,
             progress: false,
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, file_error};
 
-/// The MySQL accounts that have a password in the stack.
+/// What has a password in the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Account {
     /// MySQL's own administrator, for tests that break things.
@@ -18,18 +18,45 @@ pub(crate) enum Account {
     Api,
     /// Reads the binary log.
     Debezium,
+    /// Kafka's account of itself, in a secured stack.
+    KafkaBroker,
+    /// The operator's account at Kafka.
+    KafkaOperator,
+    /// fanout's account at Kafka.
+    KafkaFanout,
+    /// The Connect worker's account at Kafka, and that of its connectors.
+    KafkaConnect,
+    /// The operator's account at Connect.
+    ConnectOperator,
+    /// Not an account: what opens the key stores of the Java programs.
+    Stores,
 }
 
 impl Account {
-    pub(crate) const ALL: [Self; 4] = [Self::Root, Self::Operator, Self::Api, Self::Debezium];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Root,
+        Self::Operator,
+        Self::Api,
+        Self::Debezium,
+        Self::KafkaBroker,
+        Self::KafkaOperator,
+        Self::KafkaFanout,
+        Self::KafkaConnect,
+        Self::ConnectOperator,
+        Self::Stores,
+    ];
 
-    /// The account's name in MySQL.
+    /// The account's name at its server.
     pub(crate) const fn user(self) -> &'static str {
         match self {
             Self::Root => "root",
-            Self::Operator => "gamecast_operator",
+            Self::Operator | Self::KafkaOperator | Self::ConnectOperator => "gamecast_operator",
             Self::Api => "gamecast_api",
             Self::Debezium => "debezium",
+            Self::KafkaBroker => "broker",
+            Self::KafkaFanout => "gamecast_fanout",
+            Self::KafkaConnect => "connect",
+            Self::Stores => "stores",
         }
     }
 
@@ -42,6 +69,12 @@ impl Account {
             Self::Operator => "operator-password",
             Self::Api => "api-password",
             Self::Debezium => "connect/debezium-password",
+            Self::KafkaBroker => "kafka-broker-password",
+            Self::KafkaOperator => "kafka-operator-password",
+            Self::KafkaFanout => "kafka-fanout-password",
+            Self::KafkaConnect => "connect/kafka-password",
+            Self::ConnectOperator => "connect-operator-password",
+            Self::Stores => "connect/stores-password",
         }
     }
 }
@@ -66,6 +99,12 @@ impl Secrets {
 
     pub(crate) fn file(&self, account: Account) -> PathBuf {
         self.0.join(account.file())
+    }
+
+    /// A reference to the password of `account` that Connect resolves.
+    pub(crate) fn reference(&self, account: Account) -> String {
+        let file = account.file().trim_start_matches("connect/");
+        format!("${{directory:{}:{file}}}", self.connect_dir().display())
     }
 
     /// Makes the passwords that are missing: 128 random bits, in hexadecimal so that no language

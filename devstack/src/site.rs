@@ -5,9 +5,11 @@
 //!      /kubeconfig            for kubectl and the operator; its user may do everything
 //!      /databases.yaml        the MySQL server, as the operator wants to be told
 //!      /api-databases.yaml    the same with the api's account, which may do less
+//!      /kafka-client.yaml     how connectors get in to Kafka, where it is secured
 //!      /bin/kubectl
 //!      /secrets/              passwords, one per file
 //!      /secrets/connect/      the ones that connectors may refer to
+//!      /tls/                  keys and certificates of the other servers, where they are secured
 //!      /pki/                  keys and certificates of the Kubernetes control plane
 //!      /run/SERVER/           configuration, data, log and pid of one server
 //!      /guests/NAME/          log and record of one program beside the servers
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf, absolute};
 use crate::error::{Error, file_error};
 use crate::install::Dist;
 use crate::member::GuestName;
-use crate::options::Ports;
+use crate::options::{Ports, SCHEMA};
 use crate::secrets::Secrets;
 use crate::server::Server;
 
@@ -33,6 +35,10 @@ pub(crate) struct Site {
     dir: PathBuf,
     pub(crate) dist: Dist,
     pub(crate) ports: Ports,
+    /// The schema of the games in MySQL.
+    pub(crate) schema: String,
+    /// True when the servers demand TLS and a login.
+    pub(crate) secured: bool,
 }
 
 impl Site {
@@ -47,6 +53,8 @@ impl Site {
             dir,
             dist: Dist::new(dist),
             ports,
+            schema: SCHEMA.into(),
+            secured: false,
         })
     }
 
@@ -75,12 +83,20 @@ impl Site {
         self.dir.join("api-databases.yaml")
     }
 
+    pub(crate) fn kafka_client(&self) -> PathBuf {
+        self.dir.join("kafka-client.yaml")
+    }
+
     pub(crate) fn kubectl(&self) -> PathBuf {
         self.dir.join("bin/kubectl")
     }
 
     pub(crate) fn pki(&self, file: &str) -> PathBuf {
         self.dir.join("pki").join(file)
+    }
+
+    pub(crate) fn tls(&self, file: &str) -> PathBuf {
+        self.dir.join("tls").join(file)
     }
 
     pub(crate) fn secrets(&self) -> Secrets {

@@ -14,14 +14,15 @@ use crate::error::{Error, file_error};
 use crate::graph;
 use crate::install::{Dist, lock};
 use crate::member::Member;
-use crate::options::{Options, Ports};
+use crate::options::{Options, Ports, SCHEMA};
 use crate::pki;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::server::{Server, with_needs};
-use crate::servers::before_end;
+use crate::servers::{before_end, set_kafka_password};
 use crate::site::{Site, write};
 use crate::start;
+use crate::tls;
 
 /// How long a process may take to end when it is asked to.
 pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -46,6 +47,14 @@ struct Recorded {
     dist: PathBuf,
     ports: Ports,
     servers: BTreeSet<Server>,
+    #[serde(default = "default_schema")]
+    schema: String,
+    #[serde(default)]
+    secured: bool,
+}
+
+fn default_schema() -> String {
+    SCHEMA.into()
 }
 
 /// What is written to `stack.json`: the endpoints are for other programs.
@@ -74,7 +83,9 @@ impl Stack {
     /// When something cannot be installed, a port is taken, or a server is not ready in time. What
     /// was started until then stays, and is found by the next `up` or `down`.
     pub async fn up(options: Options) -> Result<Self, Error> {
-        let site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
+        let mut site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
+        site.schema = options.schema;
+        site.secured = options.secured;
         let stack = Self {
             servers: with_needs(options.servers),
             progress: Progress::new(options.progress),
@@ -103,6 +114,9 @@ impl Stack {
             .ensure(&stack.servers, stack.progress)
             .await?;
         stack.write_files()?;
+        if stack.site.secured {
+            tls::ensure(&stack.site).await?;
+        }
         graph::needed_first(&stack.servers, |server| stack.start(server)).await?;
         Ok(stack)
     }
@@ -121,7 +135,9 @@ impl Stack {
         };
         let recorded: Recorded = serde_json::from_slice(&text)
             .map_err(|error| file_error("read", &file)(error.into()))?;
-        let site = Site::new(dir, Some(&recorded.dist), recorded.ports)?;
+        let mut site = Site::new(dir, Some(&recorded.dist), recorded.ports)?;
+        site.schema = recorded.schema;
+        site.secured = recorded.secured;
         Ok(Self {
             servers: recorded.servers,
             progress: Progress::new(true),
@@ -254,6 +270,14 @@ impl Stack {
         self.signal(server, Signal::SIGCONT)
     }
 
+    /// Gives the Kafka account `user` of a secured stack another password, which no file tells yet.
+    ///
+    /// # Errors
+    /// When Kafka does not take it.
+    pub async fn set_kafka_password(&self, user: &str, password: &str) -> Result<(), Error> {
+        set_kafka_password(&self.site, user, password).await
+    }
+
     /// The process id of `server`, if it runs.
     pub fn pid(&self, server: Server) -> Option<i32> {
         let process = self.recorded(server).ok().flatten()?;
@@ -310,6 +334,8 @@ impl Stack {
                 dist: self.site.dist.root().to_owned(),
                 ports: self.site.ports,
                 servers: self.servers.clone(),
+                schema: self.site.schema.clone(),
+                secured: self.site.secured,
             },
             endpoints: &self.endpoints,
         };

@@ -1,9 +1,10 @@
 //! Games and their rows, as users and writers make them.
 
 use anyhow::{Context, Result};
+use database::Connections;
 use k8s_openapi::jiff::Timestamp;
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Pool};
 use serde_json::{Value, json};
 
 use crate::patience::{LIMIT, until};
@@ -103,9 +104,9 @@ impl World {
 }
 
 /// A connection to the games' schema, once MySQL takes one.
-pub async fn connect(pool: &Pool) -> Result<Conn> {
+pub async fn connect(mysql: &Connections) -> Result<Conn> {
     until("a connection to MySQL", async || {
-        Ok(pool.get_conn().await?)
+        Ok(mysql.get_conn().await?)
     })
     .await
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use database::Databases;
+use database::{Connections, Databases};
 use devstack::{Options, Stack};
-use mysql_async::{Conn, OptsBuilder, Pool};
+use mysql_async::{Conn, OptsBuilder};
 
 use crate::json_client::JsonClient;
 use crate::kafka::Kafka;
@@ -63,7 +63,7 @@ pub struct World {
     pub second_fanout: Program,
     pub api: Program,
     /// The games' schema, as the operator's account sees it.
-    pub mysql: Pool,
+    pub mysql: Connections,
     pub kafka: Kafka,
     pub kubectl: Kubectl,
     pub stack: Stack,
@@ -84,7 +84,7 @@ impl World {
         };
         kubectl.install_crds().await?;
         let databases = Databases::load(&endpoints.databases)?;
-        let mysql = databases.get("default")?.pool()?;
+        let mysql = databases.get("default")?.connections()?;
         let logs = logs("e2e")?;
         let bootstrap = endpoints.kafka.clone();
         let fanout = |which: Fanout, name: &str| -> Result<Program> {

@@ -13,6 +13,8 @@ use crate::server::{
 };
 use crate::topics;
 
+kafkaclient::flags!("GAMECAST_FANOUT_");
+
 /// Streams Kafka topics to browsers: JSON over WebSocket at /ws, MQTT over WebSocket at /mqtt,
 /// Server-Sent Events at /events.
 #[derive(Debug, Clone, Parser)]
@@ -37,6 +39,9 @@ pub struct Args {
         default_value = "localhost:29092"
     )]
     pub kafka_bootstrap_servers: String,
+
+    #[command(flatten)]
+    pub kafka: KafkaFlags,
 
     /// The compacted Kafka topic that tells what is served.
     #[arg(long, env = "GAMECAST_FANOUT_ROUTES_TOPIC", default_value = route::ROUTES_TOPIC)]

@@ -20,6 +20,9 @@ mod pace;
 pub(crate) mod routes;
 mod survey;
 
+use std::sync::Arc;
+
+use kafkaclient::Access;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
@@ -54,10 +57,9 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {}
 
 /// What all clients have in common.
-fn config(bootstrap_servers: &str, client_id: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
+fn config(access: &Access, client_id: &str) -> ClientConfig {
+    let mut config = access.config();
     config
-        .set("bootstrap.servers", bootstrap_servers)
         .set("client.id", client_id)
         .set("group.id", "gamecast-fanout")
         .set("enable.auto.commit", "false")
@@ -79,9 +81,10 @@ fn config(bootstrap_servers: &str, client_id: &str) -> ClientConfig {
     config
 }
 
-fn create(config: &ClientConfig, metrics: &Metrics) -> KafkaResult<Consumer> {
+fn create(access: &Access, config: &ClientConfig, metrics: &Metrics) -> KafkaResult<Arc<Consumer>> {
     let metrics = metrics.clone();
-    config.create_with_context(Context { metrics })
+    let consumer = config.create_with_context(Context { metrics })?;
+    Ok(access.follow(consumer))
 }
 
 /// An error and what caused it, in one line.

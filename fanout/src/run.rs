@@ -3,6 +3,7 @@
 use std::io;
 use std::thread::JoinHandle;
 
+use kafkaclient::{Access, Incomplete, SecretError};
 use prometheus_client::registry::Registry;
 use rdkafka::error::KafkaError;
 use service::admin::{self, Readiness};
@@ -22,6 +23,10 @@ use crate::topics::Topics;
 pub enum RunError {
     #[error("--max-record-bytes {record} is more than half of --outbox-bytes {outbox}")]
     RecordLimit { record: usize, outbox: usize },
+    #[error(transparent)]
+    KafkaSecurity(#[from] Incomplete),
+    #[error("failed to read the Kafka password")]
+    KafkaPassword(#[from] SecretError),
     #[error("failed to start a thread")]
     Thread(#[source] io::Error),
     #[error("failed to set up a Kafka client")]
@@ -53,6 +58,7 @@ pub async fn run(
             outbox: args.outbox_bytes,
         });
     }
+    let kafka = Access::new(&args.kafka_bootstrap_servers, args.kafka.security()?)?;
     let metrics = Metrics::default();
     let mut registry = Registry::default();
     metrics.register(&mut registry);
@@ -75,7 +81,7 @@ pub async fn run(
     let (loads, requested) = mpsc::unbounded_channel();
 
     let consumer = {
-        let (servers, end) = (args.kafka_bootstrap_servers.clone(), stop.clone());
+        let (kafka, end) = (kafka.clone(), stop.clone());
         let topics = Topics::new(args.topic_limits());
         let wiring = consumer::Wiring {
             commands: commanded,
@@ -84,21 +90,20 @@ pub async fn run(
             feeds,
             metrics: metrics.clone(),
         };
-        let run = async move || consumer::run(&servers, topics, wiring, end).await;
+        let run = async move || consumer::run(&kafka, topics, wiring, end).await;
         thread("consumer", &stop, run)?
     };
     let loader = {
-        let servers = args.kafka_bootstrap_servers.clone();
+        let kafka = kafka.clone();
         let (look_back, metrics) = (args.feed_look_back, metrics.clone());
         let commands = commands.clone();
-        let run =
-            async move || loader::run(&servers, look_back, metrics, requested, commands).await;
+        let run = async move || loader::run(&kafka, look_back, metrics, requested, commands).await;
         thread("loader", &stop, run)?
     };
     let catch_up = {
-        let (servers, metrics) = (args.kafka_bootstrap_servers.clone(), metrics.clone());
+        let (kafka, metrics) = (kafka.clone(), metrics.clone());
         let limits = args.catch_up();
-        let run = async move || catchup::run(&servers, limits, metrics, wanted).await;
+        let run = async move || catchup::run(&kafka, limits, metrics, wanted).await;
         thread("catch-up", &stop, run)?
     };
     let routes = routes::Wiring {
@@ -107,7 +112,7 @@ pub async fn run(
         readiness: readiness.clone(),
         metrics,
     };
-    let routes = routes::run(&args.kafka_bootstrap_servers, routes, stop.clone());
+    let routes = routes::run(&kafka, routes, stop.clone());
     let admin = admin::serve(admin, readiness.clone(), registry, stop.clone());
     let draining = async {
         tokio::select! {

@@ -11,6 +11,7 @@ use service::telemetry::Format;
 use url::Url;
 
 use crate::capture::RestartArgs;
+use crate::connect::ConnectFlags;
 use crate::failpoint::FailPointArgs;
 use crate::leader::LeaderArgs;
 use crate::release::Release;
@@ -47,6 +48,8 @@ impl Task {
     }
 }
 
+kafkaclient::flags!("GAMECAST_OPERATOR_");
+
 /// Reconciles Games and Feeds: tables, connectors, Kafka topics and routes.
 ///
 /// Kubernetes is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's service
@@ -62,9 +65,15 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_OPERATOR_KAFKA_BOOTSTRAP_SERVERS")]
     pub kafka_bootstrap_servers: String,
 
+    #[command(flatten)]
+    pub kafka: KafkaFlags,
+
     /// Kafka Connect's REST address.
     #[arg(long, env = "GAMECAST_OPERATOR_CONNECT_URL")]
     pub connect_url: Url,
+
+    #[command(flatten)]
+    pub connect: ConnectFlags,
 
     /// The first part of the names of topics and connectors: a-z, A-Z, 0-9, _ and -. A game's
     /// topic is <prefix>.<schema>.<table>.

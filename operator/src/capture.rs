@@ -81,6 +81,9 @@ pub(crate) struct Capture {
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
 }
 
+/// What people should put right of a connector that is as planned, where anything.
+type Ensured = Result<Option<String>, Failure>;
+
 /// One connector, whose work is shared by all who ask for it at the same time.
 struct Lane {
     ensure: Batch<Asked, Result<(), Failure>>,
@@ -99,13 +102,10 @@ impl Capture {
     }
 
     /// Makes the connector and all it needs, or puts it right.
-    pub(crate) async fn ensure_capture(
-        &self,
-        plan: &ConnectorPlan,
-        asked: Asked,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn ensure_capture(&self, plan: &ConnectorPlan, asked: Asked) -> Ensured {
         let lane = self.lane(plan);
-        lane.ensure.ask(asked).await
+        lane.ensure.ask(asked).await?;
+        Ok(lane.record.note())
     }
 
     /// Returns once a marker row that was written after `since` has arrived in Kafka, and not so
@@ -264,6 +264,13 @@ impl Parts {
         let result = self.await_marker(plan).await;
         let snapshot = self.markers.snapshot(&plan.marker_topic.name);
         record.marked(begun, result.is_ok(), snapshot);
+        match &result {
+            Ok(_) => record.goes_on(),
+            Err(failure) if failure.reason == Reason::NotStreaming => {
+                self.unstick(plan, record).await?;
+            }
+            Err(_) => {}
+        }
         result
     }
 

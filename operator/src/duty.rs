@@ -131,7 +131,7 @@ impl Duty {
         } = self;
         let calls = |backend| Calls::new(backend, metrics.clone());
         let access = Access {
-            bootstrap_servers: args.kafka_bootstrap_servers.clone(),
+            kafka: kafkaclient::Access::new(&args.kafka_bootstrap_servers, args.kafka.security()?)?,
             timeout: args.call_timeout,
             term: term.clone(),
             calls: calls(Backend::Kafka),
@@ -139,6 +139,7 @@ impl Duty {
         let topics = Arc::new(Topics::new(&access)?);
         let connect = Arc::new(Connect::new(
             args.connect_url.clone(),
+            &args.connect,
             args.call_timeout,
             term,
             calls(Backend::Connect),

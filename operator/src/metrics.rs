@@ -142,6 +142,7 @@ pub(crate) struct Metrics {
     restarts: Family<Restarts, Counter>,
     objects: Family<Reconcile, Gauge>,
     markers: Counter,
+    passwords: Counter,
     leader: Gauge,
 }
 
@@ -156,6 +157,7 @@ impl Metrics {
             restarts: Family::default(),
             objects: Family::default(),
             markers: Counter::default(),
+            passwords: Counter::default(),
             leader: Gauge::default(),
         };
         registry.register_with_unit(
@@ -195,6 +197,11 @@ impl Metrics {
             "gamecast_operator_markers",
             "Marker rows written to prove that connectors stream",
             metrics.markers.clone(),
+        );
+        registry.register(
+            "gamecast_operator_connector_password_renewals",
+            "Connectors that were started anew because the password of their account had changed",
+            metrics.passwords.clone(),
         );
         registry.register(
             "gamecast_operator_leader",
@@ -252,6 +259,11 @@ impl Metrics {
         };
         from.map(|outcome| gauge(outcome).dec());
         to.map(|outcome| gauge(outcome).inc());
+    }
+
+    /// Notes that a connector's task was started anew with another password.
+    pub(crate) fn password_renewed(&self) {
+        self.passwords.inc();
     }
 
     /// Notes whether this process leads. One that does not knows nothing of objects.

@@ -56,6 +56,8 @@ reasons! {
     DatabaseUnavailable,
     /// MySQL refused a statement.
     DatabaseRefused,
+    /// MySQL's settings, version or privileges are not what capturing needs; the message names them.
+    DatabaseUnfit,
     /// The table exists and is not as the Game asks.
     TableMismatch,
     /// Kafka does not answer.

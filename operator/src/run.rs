@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::api_server::observed;
 use crate::args::Args;
 use crate::calls::Calls;
+use crate::connect::AccessError;
 use crate::duty::Duty;
 use crate::leader::{Election, Term, TimingError};
 use crate::metrics::{Backend, Metrics};
-use crate::plan::Site;
+use crate::plan::{KafkaClientConfig, KafkaClientError, Site};
 
 /// What the process is not ready without.
 const LEADER: &str = "leader";
@@ -37,10 +38,16 @@ pub enum RunError {
     SameServerId(String, String),
     #[error("no leader can be elected")]
     Election(#[from] TimingError),
+    #[error(transparent)]
+    KafkaSecurity(#[from] kafkaclient::Incomplete),
+    #[error("failed to read the Kafka password")]
+    KafkaPassword(#[from] kafkaclient::SecretError),
     #[error("failed to set up a client of Kafka")]
     Kafka(#[from] KafkaError),
     #[error("failed to set up a client of Kafka Connect")]
-    Connect(#[from] reqwest::Error),
+    Connect(#[from] AccessError),
+    #[error("failed to read how Debezium reaches Kafka")]
+    KafkaClient(#[from] KafkaClientError),
     #[error("failed to serve the admin port")]
     Admin(#[from] io::Error),
 }
@@ -145,6 +152,10 @@ fn site(args: &Args, databases: &Databases) -> Result<Site, RunError> {
         replication: args.replication_factor,
         bootstrap_servers: args.kafka_bootstrap_servers.clone(),
         connect_address: args.connect_address(),
+        kafka_client: match &args.connect.connect_kafka_client_config {
+            Some(path) => KafkaClientConfig::load(path)?,
+            None => KafkaClientConfig::default(),
+        },
         databases: Default::default(),
     };
     for name in databases.names() {

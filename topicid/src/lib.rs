@@ -4,8 +4,8 @@
 //!   describe(client, names) --> rd_kafka_DescribeTopics --> [Some(Description { id, partitions }), None, ..]
 //! ```
 //!
-//! rdkafka 0.39 does not wrap `DescribeTopics`, librdkafka 2.12 has it. This crate is the only
-//! one with unsafe code, and holds nothing else.
+//! rdkafka 0.39 does not wrap `DescribeTopics`, librdkafka 2.12 has it. This crate has unsafe
+//! code for that, and holds nothing else.
 
 mod native;
 

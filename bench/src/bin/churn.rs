@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use database::Connections;
 use e2e::games::{connect, insert, topic};
 use e2e::patience::until;
 use e2e::{Fanout, JsonClient, World};
 use futures::{StreamExt, TryStreamExt, stream};
-use mysql_async::Pool;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 
@@ -67,10 +67,10 @@ async fn main() -> Result<()> {
 }
 
 /// Makes and drops the tables of `count` games, as the operator does it.
-async fn churn(pool: &Pool, count: usize) -> Result<()> {
+async fn churn(mysql: &Connections, count: usize) -> Result<()> {
     stream::iter(0..count)
         .map(|n| async move {
-            let mut conn = connect(pool).await?;
+            let mut conn = connect(mysql).await?;
             let columns: String = (1..=5).map(|c| format!("`odd{c}` VARCHAR(50), ")).collect();
             conn.query_drop(format!(
                 "CREATE TABLE `game_churn-{n}` (`row_id` INT AUTO_INCREMENT PRIMARY KEY, \

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Json, Router};
-use mysql_async::Pool;
+use database::Connections;
 use mysql_async::prelude::Queryable;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -42,7 +42,7 @@ impl Connect {
     ///
     /// # Errors
     /// When there is no port, or no client of Kafka.
-    pub async fn up(games: Pool, kafka: &str, topic: String) -> Result<Self> {
+    pub async fn up(games: Connections, kafka: &str, topic: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let router = Router::new()
@@ -98,7 +98,7 @@ async fn offsets() -> Json<Value> {
 }
 
 /// Copies each new marker row to the marker topic, for ever.
-async fn copy_markers(games: Pool, producer: FutureProducer, topic: String) -> Result<()> {
+async fn copy_markers(games: Connections, producer: FutureProducer, topic: String) -> Result<()> {
     let mut copied: Option<String> = None;
     for position in 1_u64.. {
         sleep(LOOK).await;

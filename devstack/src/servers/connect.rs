@@ -1,31 +1,107 @@
 //! A Kafka Connect worker with Debezium's MySQL connector. The operator creates connectors in it.
 
+use std::fs;
 use std::path::PathBuf;
 
+use reqwest::{Certificate, Client};
 use tokio::process::Command;
 
 use super::kafka::MAX_BATCH_BYTES;
-use super::{java, probe_http};
+use super::{java, probe_http, root, success};
+use crate::endpoints::{connect_url, kafka_client};
 use crate::error::Error;
+use crate::secrets::{Account, write_private};
 use crate::server::Server;
 use crate::site::{HOST, Site, write};
+use crate::tls::{CA_CERT, KEY_STORE};
+
+/// Compares what a client of the REST interface shows with a file of users.
+const LOGIN: &str = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule";
 
 pub(super) fn prepare(site: &Site) -> Result<(), Error> {
     site.secrets().ensure()?;
     java::prepare(Server::Connect, site)?;
+    if site.secured {
+        let account = Account::ConnectOperator;
+        let password = site.secrets().read(account)?;
+        let users = format!("{}: {password}\n", account.user());
+        write_private(&users_file(site), &users)?;
+        let login = format!(
+            "KafkaConnect {{\n  {LOGIN} required file=\"{}\";\n}};\n",
+            users_file(site).display()
+        );
+        write(&login_file(site), login)?;
+    }
     write(&properties(site), render(site))
 }
 
 pub(super) fn command(site: &Site) -> Command {
     let class = "org.apache.kafka.connect.cli.ConnectDistributed";
     let mut command = java::java(Server::Connect, site, 512, class);
+    if site.secured {
+        // Read by the environment, for the arguments of a Java program are all in place.
+        command.env(
+            "JDK_JAVA_OPTIONS",
+            format!(
+                "-Djava.security.auth.login.config={}",
+                login_file(site).display()
+            ),
+        );
+    }
     command.arg(properties(site));
     command
 }
 
 /// The list of connectors is served once the worker has read its topics and joined its group.
 pub(super) async fn probe(site: &Site) -> Result<(), String> {
-    probe_http(&format!("http://{HOST}:{}/connectors", site.ports.connect)).await
+    let url = format!("{}/connectors", connect_url(site));
+    if !site.secured {
+        return probe_http(&url).await;
+    }
+    let account = Account::ConnectOperator;
+    let password = site.secrets().read(account);
+    let password = password.map_err(|error| error.to_string())?;
+    let pem = fs::read(site.tls(CA_CERT)).map_err(|error| error.to_string())?;
+    let asked = async {
+        let client = Client::builder()
+            .tls_certs_only(Certificate::from_pem_bundle(&pem)?)
+            .build()?;
+        let request = client.get(url).basic_auth(account.user(), Some(password));
+        request.send().await
+    };
+    let response: reqwest::Result<_> = asked.await;
+    success(&response.map_err(|error| root(&error))?)
+}
+
+/// Whoever has logged in to the REST interface.
+fn users_file(site: &Site) -> PathBuf {
+    site.secrets().dir().join("connect-users.properties")
+}
+
+fn login_file(site: &Site) -> PathBuf {
+    site.of(Server::Connect, "login.conf")
+}
+
+/// How clients get in, and how Connect gets in to Kafka: itself, and the clients that it makes for
+/// connectors.
+fn security(site: &Site) -> String {
+    let mut text = format!(
+        "\
+rest.extension.classes=org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension
+listeners.https.ssl.keystore.type=PKCS12
+listeners.https.ssl.keystore.location={}
+listeners.https.ssl.keystore.password={password}
+listeners.https.ssl.key.password={password}
+",
+        site.tls(KEY_STORE).display(),
+        password = site.secrets().reference(Account::Stores),
+    );
+    for client in ["", "producer.", "consumer.", "admin."] {
+        for (key, value) in kafka_client(site) {
+            text += &format!("{client}{key}={value}\n");
+        }
+    }
+    text
 }
 
 fn properties(site: &Site) -> PathBuf {
@@ -34,11 +110,15 @@ fn properties(site: &Site) -> PathBuf {
 
 fn render(site: &Site) -> String {
     let (kafka, port) = (site.ports.kafka, site.ports.connect);
+    let (scheme, security) = match site.secured {
+        true => ("https", security(site)),
+        false => ("http", String::new()),
+    };
     format!(
         "\
 bootstrap.servers={HOST}:{kafka}
 group.id=connect
-listeners=http://{HOST}:{port}
+listeners={scheme}://{HOST}:{port}
 rest.advertised.host.name={HOST}
 rest.advertised.port={port}
 plugin.path={plugins}
@@ -67,7 +147,7 @@ connector.client.config.override.policy=All
 config.providers=directory
 config.providers.directory.class=org.apache.kafka.common.config.provider.DirectoryConfigProvider
 config.providers.directory.param.allowed.paths={secrets}
-",
+{security}",
         plugins = site.dist.plugins().display(),
         secrets = site.secrets().connect_dir().display(),
     )

@@ -14,18 +14,29 @@ use tokio::process::Command;
 use super::java;
 use crate::error::{Error, file_error};
 use crate::program::run;
+use crate::secrets::{Account, write_private};
 use crate::server::Server;
-use crate::site::{HOST, Site, write};
+use crate::site::{HOST, Site};
+use crate::tls::{CA_CERT, KEY_AND_CERT};
 
 /// The largest record batch in bytes. Records of 1 MiB pass with room for keys and headers.
 pub(super) const MAX_BATCH_BYTES: u32 = 2 * 1024 * 1024;
+
+/// The accounts that prove their password, and how.
+const SCRAM: [(Account, &str); 2] = [
+    (Account::KafkaOperator, "SCRAM-SHA-512"),
+    (Account::KafkaFanout, "SCRAM-SHA-256"),
+];
+
+const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+const SCRAM_LOGIN: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required";
 
 /// How long one look at the broker may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) async fn prepare(site: &Site) -> Result<(), Error> {
     java::prepare(Server::Kafka, site)?;
-    write(&properties(site), render(site, &data(site)))?;
+    write_private(&properties(site), &render(site, &data(site))?)?;
     if !data(site).exists() {
         format(site).await?;
     }
@@ -40,10 +51,22 @@ pub(super) fn command(site: &Site) -> Command {
 
 /// A client gets the cluster's metadata, and the broker is in it.
 pub(super) async fn probe(site: &Site) -> Result<(), String> {
-    let bootstrap = format!("{HOST}:{}", site.ports.kafka);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", format!("{HOST}:{}", site.ports.kafka));
+    if site.secured {
+        let password = site.secrets().read(Account::KafkaBroker);
+        config
+            .set("security.protocol", "sasl_ssl")
+            .set("ssl.ca.location", site.tls(CA_CERT).display().to_string())
+            .set("sasl.mechanism", "PLAIN")
+            .set("sasl.username", Account::KafkaBroker.user())
+            .set(
+                "sasl.password",
+                password.map_err(|error| error.to_string())?,
+            );
+    }
     let fetch = move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let consumer: BaseConsumer = config
             .set("reconnect.backoff.max.ms", "100")
             // Refused connections are what a probe is for.
             .set_log_level(RDKafkaLogLevel::Emerg)
@@ -66,11 +89,18 @@ async fn format(site: &Site) -> Result<(), Error> {
         fs::remove_dir_all(&part).map_err(file_error("remove", &part))?;
     }
     let config = site.of(Server::Kafka, "format.properties");
-    write(&config, render(site, &part))?;
+    write_private(&config, &render(site, &part)?)?;
     let mut command = java::java(Server::Kafka, site, 128, "kafka.tools.StorageTool");
     command
         .args(["format", "--cluster-id", &cluster_id(), "--config"])
         .arg(config);
+    if site.secured {
+        for (account, mechanism) in SCRAM {
+            let (user, password) = (account.user(), site.secrets().read(account)?);
+            let scram = format!("{mechanism}=[name={user},password={password}]");
+            command.arg("--add-scram").arg(scram);
+        }
+    }
     run("kafka.tools.StorageTool format", &mut command).await?;
     fs::rename(&part, data(site)).map_err(file_error("rename", &part))
 }
@@ -94,19 +124,81 @@ fn properties(site: &Site) -> PathBuf {
     site.of(Server::Kafka, "server.properties")
 }
 
-fn render(site: &Site, data: &Path) -> String {
+/// Gives one of the accounts that prove their password another one. Blocks until Kafka has it.
+pub(crate) async fn set_password(site: &Site, user: &str, password: &str) -> Result<(), Error> {
+    let broker = Account::KafkaBroker;
+    let settings = format!(
+        "\
+security.protocol=SASL_SSL
+sasl.mechanism=PLAIN
+sasl.jaas.config={PLAIN} username=\"{}\" password=\"{}\";
+ssl.truststore.type=PEM
+ssl.truststore.location={}
+",
+        broker.user(),
+        site.secrets().read(broker)?,
+        site.tls(CA_CERT).display(),
+    );
+    let config = site.of(Server::Kafka, "admin.properties");
+    write_private(&config, &settings)?;
+    let scram = SCRAM
+        .into_iter()
+        .find(|(account, _)| account.user() == user);
+    let mechanism = scram.map_or("SCRAM-SHA-512", |(_, mechanism)| mechanism);
+    let mut command = java::java(Server::Kafka, site, 128, "kafka.admin.ConfigCommand");
+    command
+        .arg("--bootstrap-server")
+        .arg(format!("{HOST}:{}", site.ports.kafka))
+        .arg("--command-config")
+        .arg(config)
+        .args(["--alter", "--entity-type", "users", "--entity-name", user])
+        .arg("--add-config")
+        .arg(format!("{mechanism}=[password={password}]"));
+    run("kafka.admin.ConfigCommand", &mut command).await
+}
+
+/// How clients connect and log in: the listener's name and settings.
+fn security(site: &Site) -> Result<(&'static str, String), Error> {
+    if !site.secured {
+        return Ok(("PLAINTEXT", String::new()));
+    }
+    let secrets = site.secrets();
+    let (broker, connect) = (Account::KafkaBroker, Account::KafkaConnect);
+    let (own, other) = (secrets.read(broker)?, secrets.read(connect)?);
+    let (own_user, other_user) = (broker.user(), connect.user());
+    let settings = format!(
+        "\
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config={PLAIN} username=\"{own_user}\" password=\"{own}\" \
+user_{own_user}=\"{own}\" user_{other_user}=\"{other}\";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={SCRAM_LOGIN};
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={SCRAM_LOGIN};
+ssl.keystore.type=PEM
+ssl.keystore.location={}
+ssl.truststore.type=PEM
+ssl.truststore.location={}
+",
+        site.tls(KEY_AND_CERT).display(),
+        site.tls(CA_CERT).display(),
+    );
+    Ok(("SASL_SSL", settings))
+}
+
+fn render(site: &Site, data: &Path) -> Result<String, Error> {
     let (port, controller) = (site.ports.kafka, site.ports.kafka_controller);
-    format!(
+    let (listener, security) = security(site)?;
+    Ok(format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{HOST}:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}
-advertised.listeners=PLAINTEXT://{HOST}:{port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
+listeners={listener}://{HOST}:{port},CONTROLLER://{HOST}:{controller}
+advertised.listeners={listener}://{HOST}:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,{listener}:{listener}
+inter.broker.listener.name={listener}
+{security}log.dirs={data}
 # After a crash the broker is let in again only once its former self is given up for lost, by
 # default after 9 s.
 broker.session.timeout.ms=3000
@@ -132,7 +224,7 @@ log.cleaner.dedupe.buffer.size=8388608
 log.cleaner.backoff.ms=1000
 ",
         data = data.display()
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -144,7 +236,7 @@ mod tests {
     fn the_configuration_names_ports_and_data() {
         let dir = tempfile::tempdir().unwrap();
         let site = Site::new(dir.path(), None, Ports::from_base(30000)).unwrap();
-        let text = render(&site, &data(&site));
+        let text = render(&site, &data(&site)).unwrap();
         assert!(
             text.contains("listeners=PLAINTEXT://127.0.0.1:30001,CONTROLLER://127.0.0.1:30002\n")
         );

@@ -19,7 +19,7 @@ use crate::error::{Error, file_error};
 use crate::server::Server;
 use crate::site::Site;
 
-pub(crate) use mysql::SCHEMA;
+pub(crate) use kafka::set_password as set_kafka_password;
 
 /// How long the preparations of a server's end may take.
 const BEFORE_END_LIMIT: Duration = Duration::from_secs(2);
@@ -73,6 +73,10 @@ pub(crate) async fn probe(server: Server, site: &Site) -> Result<(), String> {
 /// `GET url` answers with a success.
 pub(crate) async fn probe_http(url: &str) -> Result<(), String> {
     let response = reqwest::get(url).await.map_err(|error| root(&error))?;
+    success(&response)
+}
+
+fn success(response: &reqwest::Response) -> Result<(), String> {
     if response.status().is_success() {
         Ok(())
     } else {

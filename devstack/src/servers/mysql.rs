@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, OptsBuilder};
+use mysql_async::{Conn, OptsBuilder, SslOpts};
 use nix::unistd::{Uid, User};
 use tokio::process::Command;
 
@@ -14,19 +14,27 @@ use crate::program::run;
 use crate::secrets::{Account, Secrets, write_private};
 use crate::server::Server;
 use crate::site::{HOST, Site, write};
+use crate::tls::{CA_CERT, CERT, KEY};
 
-/// The schema that holds the games.
-pub(crate) const SCHEMA: &str = "gameodds";
+/// The accounts as the documentation tells users to make them.
+const ACCOUNTS: &str = include_str!("../../../docs/accounts.sql");
+
+/// The names of the documentation's accounts begin their lines so.
+const MAKES: &str = "CREATE USER IF NOT EXISTS ";
 
 pub(super) async fn prepare(site: &Site) -> Result<(), Error> {
     let secrets = site.secrets();
     secrets.ensure()?;
     write(&my_cnf(site), render(site))?;
-    write_private(&init_file(site), &accounts(&secrets)?)?;
     if !data(site).exists() {
         copy_data(site).await?;
     }
-    Ok(())
+    let (make, set) = accounts(site, &secrets)?;
+    // A password that is set anew counts as changed, whatever it was, and connectors log in anew.
+    let known = fs::read_to_string(passwords_file(site)).is_ok_and(|known| known == set);
+    let init = if known { make } else { make + &set };
+    write_private(&init_file(site), &init)?;
+    write_private(&passwords_file(site), &set)
 }
 
 pub(super) fn command(site: &Site) -> Command {
@@ -40,7 +48,7 @@ pub(super) fn command(site: &Site) -> Command {
 pub(super) async fn probe(site: &Site) -> Result<(), String> {
     let query = async {
         let mut conn = log_in(site, Account::Operator).await?;
-        conn.query_drop(format!("USE {SCHEMA}")).await?;
+        conn.query_drop(format!("USE {}", site.schema)).await?;
         conn.disconnect().await
     };
     query.await.map_err(|error| root(&error))
@@ -68,6 +76,11 @@ async fn log_in(site: &Site, account: Account) -> mysql_async::Result<Conn> {
         .tcp_port(site.ports.mysql)
         .user(Some(account.user()))
         .pass(Some(password))
+        .ssl_opts(site.secured.then(|| {
+            SslOpts::default()
+                .with_root_certs(vec![site.tls(CA_CERT).into()])
+                .with_disable_built_in_roots(true)
+        }))
         // The socket would be tried first, and its path may be longer than the system allows.
         .prefer_socket(false);
     Conn::new(options).await
@@ -97,6 +110,47 @@ fn init_file(site: &Site) -> PathBuf {
     site.secrets().dir().join("mysql-init.sql")
 }
 
+/// The statements that set the passwords, as of the last start, beside the data that has them.
+fn passwords_file(site: &Site) -> PathBuf {
+    site.of(Server::MySql, "passwords.sql")
+}
+
+/// How clients connect and log in.
+fn security(site: &Site) -> String {
+    if site.secured {
+        format!(
+            "\
+ssl_ca={}
+ssl_cert={}
+ssl_key={}
+require_secure_transport=ON
+default_authentication_plugin={}",
+            site.tls(CA_CERT).display(),
+            site.tls(CERT).display(),
+            site.tls(KEY).display(),
+            plugin(site),
+        )
+    } else {
+        format!(
+            "\
+# Nothing leaves this machine. Without TLS the default, caching_sha2_password, would make clients
+# fetch a key before each first login; mysql_native_password never sends a password at all.
+ssl=OFF
+default_authentication_plugin={}",
+            plugin(site)
+        )
+    }
+}
+
+/// How passwords are shown to the server. Newer servers know the first only.
+fn plugin(site: &Site) -> &'static str {
+    if site.secured {
+        "caching_sha2_password"
+    } else {
+        "mysql_native_password"
+    }
+}
+
 fn render(site: &Site) -> String {
     // mysqld refuses to run as root unless told to run as root.
     let user = User::from_uid(Uid::effective()).ok().flatten();
@@ -123,10 +177,7 @@ binlog_format=ROW
 binlog_row_image=FULL
 gtid_mode=ON
 enforce_gtid_consistency=ON
-# Nothing leaves this machine. Without TLS the default, caching_sha2_password, would make clients
-# fetch a key before each first login; mysql_native_password never sends a password at all.
-ssl=OFF
-default_authentication_plugin=mysql_native_password
+{security}
 # Saves 290 MB.
 performance_schema=OFF
 innodb_buffer_pool_size=64M
@@ -140,56 +191,63 @@ max_connections=400
         data = data(site).display(),
         init_file = init_file(site).display(),
         port = site.ports.mysql,
+        security = security(site),
     )
 }
 
 /// The statements of the init file, which MySQL runs at each start before it listens. Each must
-/// stand on one line.
+/// stand on one line, and there may be nothing else.
 ///
-/// They make what is missing and set what is there, so that passwords are always those of the
-/// files, even when only one of data and secrets was removed.
-fn accounts(secrets: &Secrets) -> Result<String, Error> {
-    let mut sql = format!("CREATE DATABASE IF NOT EXISTS {SCHEMA} CHARACTER SET utf8mb4;\n");
-    // Accounts are of no interest to a replica, and there is no need to repeat them there.
-    sql += "SET SESSION sql_log_bin = 0;\n";
-    for account in Account::ALL {
-        let (user, host) = (account.user(), host(account));
+/// The first part makes what is missing and grants what is granted, and no more. The second sets the
+/// passwords, so that they are always those of the files, even when only one of data and secrets
+/// was removed.
+fn accounts(site: &Site, secrets: &Secrets) -> Result<(String, String), Error> {
+    let identified = |account| -> Result<String, Error> {
         // Hexadecimal digits: nothing to escape.
         let password = secrets.read(account)?;
-        let identified = format!("IDENTIFIED WITH mysql_native_password BY '{password}'");
-        sql += &format!("CREATE USER IF NOT EXISTS '{user}'@'{host}' {identified};\n");
-        sql += &format!("ALTER USER '{user}'@'{host}' {identified};\n");
-        for (privileges, on) in privileges(account) {
-            sql += &format!("GRANT {privileges} ON {on} TO '{user}'@'{host}';\n");
+        let (user, host, plugin) = (account.user(), host(account), plugin(site));
+        Ok(format!(
+            "'{user}'@'{host}' IDENTIFIED WITH {plugin} BY '{password}';\n"
+        ))
+    };
+    // Accounts are of no interest to a replica, and there is no need to repeat them there.
+    let mut make = "SET SESSION sql_log_bin = 0;\n".to_owned();
+    let mut set = make.clone();
+    let accounts = [
+        Account::Root,
+        Account::Operator,
+        Account::Api,
+        Account::Debezium,
+    ];
+    for account in accounts {
+        set += &format!("ALTER USER {}", identified(account)?);
+    }
+    make += &format!("{MAKES}{}", identified(Account::Root)?);
+    for line in ACCOUNTS.lines().filter(|line| line.ends_with(';')) {
+        let line = line.replace("gameodds", &site.schema);
+        let made = line.strip_prefix(MAKES);
+        let made = made.and_then(|rest| accounts.into_iter().find(|a| is_of(rest, *a)));
+        match made {
+            Some(account) => {
+                make += &format!("{MAKES}{}", identified(account)?);
+                let (user, host) = (account.user(), host(account));
+                make += &format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{user}'@'{host}';\n");
+            }
+            None => make += &format!("{line}\n"),
         }
     }
-    Ok(sql)
+    Ok((make, set))
+}
+
+fn is_of(text: &str, account: Account) -> bool {
+    text.starts_with(&format!("'{}'", account.user()))
 }
 
 /// Where the account may come from. The server listens on this machine only.
-const fn host(account: Account) -> &'static str {
+fn host(account: Account) -> &'static str {
     match account {
         Account::Root => "localhost",
-        Account::Operator | Account::Api | Account::Debezium => "%",
-    }
-}
-
-/// What the account may do, and on what.
-fn privileges(account: Account) -> Vec<(&'static str, String)> {
-    let schema = format!("{SCHEMA}.*");
-    match account {
-        Account::Root => Vec::new(),
-        // REPLICATION CLIENT shows whether the server writes the binary log as Debezium needs it.
-        Account::Operator => vec![
-            ("ALL PRIVILEGES", schema),
-            ("REPLICATION CLIENT", "*.*".to_owned()),
-        ],
-        Account::Api => vec![("SELECT, INSERT", schema)],
-        // Debezium's own list for a snapshot with a global read lock and for streaming.
-        Account::Debezium => vec![(
-            "SELECT, RELOAD, SHOW DATABASES, LOCK TABLES, REPLICATION SLAVE, REPLICATION CLIENT",
-            "*.*".to_owned(),
-        )],
+        _ => "%",
     }
 }
 
@@ -199,17 +257,21 @@ mod tests {
     use crate::options::Ports;
 
     #[test]
-    fn the_init_file_has_one_statement_per_line() {
+    fn the_init_file_is_the_documentation_with_the_passwords_of_the_files() {
         let dir = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(dir.path().join("secrets"));
+        let mut site = Site::new(dir.path(), None, Ports::from_base(30000)).unwrap();
+        site.schema = "other".into();
+        let secrets = site.secrets();
         secrets.ensure().unwrap();
-        let sql = accounts(&secrets).unwrap();
-        assert!(sql.lines().all(|line| line.ends_with(';')), "{sql}");
+        let (make, set) = accounts(&site, &secrets).unwrap();
+        assert!(make.lines().all(|line| line.ends_with(';')), "{make}");
+        assert!(!make.contains("-password'"), "{make}");
         let api = secrets.read(Account::Api).unwrap();
-        assert!(sql.contains(&format!(
-            "'gamecast_api'@'%' IDENTIFIED WITH mysql_native_password BY '{api}'"
-        )));
-        assert!(sql.contains("GRANT SELECT, INSERT ON gameodds.* TO 'gamecast_api'@'%';\n"));
+        let identified =
+            format!("'gamecast_api'@'%' IDENTIFIED WITH mysql_native_password BY '{api}';\n");
+        assert!(make.contains(&format!("{MAKES}{identified}")), "{make}");
+        assert!(set.contains(&format!("ALTER USER {identified}")), "{set}");
+        assert!(make.contains("GRANT INSERT ON other.* TO 'gamecast_api'@'%';\n"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use mysql_async::Pool;
+use database::Connections;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -134,7 +134,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    fn start(pool: Pool, table: String) -> Self {
+    fn start(pool: Connections, table: String) -> Self {
         let stop = CancellationToken::new();
         let written = Arc::new(AtomicUsize::new(0));
         let (stopped, count) = (stop.clone(), written.clone());

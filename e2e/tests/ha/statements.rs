@@ -1,9 +1,8 @@
 //! The statements that changed tables, as MySQL's binary log has them.
 
 use anyhow::Result;
-use e2e::games::connect;
 use mysql_async::prelude::Queryable;
-use mysql_async::{OptsBuilder, Pool, Row};
+use mysql_async::{Conn, OptsBuilder, Row};
 
 use crate::world::World;
 
@@ -18,8 +17,7 @@ pub(crate) async fn of_games(world: &World) -> Result<Vec<String>> {
         .user(Some("root"))
         .pass(Some(password.trim_end()))
         .prefer_socket(false);
-    let pool = Pool::new(options);
-    let mut conn = connect(&pool).await?;
+    let mut conn = Conn::new(options).await?;
     let logs: Vec<Row> = conn.query("SHOW BINARY LOGS").await?;
     let mut statements = Vec::new();
     for log in logs {
@@ -30,7 +28,6 @@ pub(crate) async fn of_games(world: &World) -> Result<Vec<String>> {
         let texts = events.iter().filter_map(|event| event.get::<String, _>(5));
         statements.extend(texts.filter(|text| text.contains("`game_")));
     }
-    drop(conn);
-    pool.disconnect().await?;
+    conn.disconnect().await?;
     Ok(statements)
 }

@@ -4,13 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use database::Databases;
+use database::{Connections, Databases};
 use devstack::{Options, Stack};
 use e2e::games::game;
 use e2e::kafka::Kafka;
 use e2e::patience::until;
 use e2e::{Kubectl, Program, logs};
-use mysql_async::Pool;
 use serde_json::{Value, json};
 
 const BASE_PORT: u16 = 31_200;
@@ -41,7 +40,7 @@ impl Name {
 pub(crate) struct World {
     // Fields are dropped in this order: programs before the servers they use.
     operators: [Program; 2],
-    pub(crate) mysql: Pool,
+    pub(crate) mysql: Connections,
     pub(crate) kafka: Kafka,
     pub(crate) kubectl: Kubectl,
     pub(crate) stack: Stack,
@@ -65,7 +64,7 @@ impl World {
         let operator = |name| operator(&stack, &logs, name);
         let mut world = Self {
             operators: [operator(Name::A)?, operator(Name::B)?],
-            mysql: databases.get("default")?.pool()?,
+            mysql: databases.get("default")?.connections()?,
             kafka: Kafka::new(&endpoints.kafka),
             kubectl,
             stack,

@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use kafkaclient::Access;
 use rdkafka::error::KafkaError;
 use route::Records;
 use thiserror::Error;
@@ -144,12 +145,12 @@ impl Job {
 
 /// Runs until nobody can ask any more.
 pub(crate) async fn run(
-    bootstrap_servers: &str,
+    access: &Access,
     limits: CatchUpLimits,
     metrics: Metrics,
     mut wants: mpsc::UnboundedReceiver<Want>,
 ) -> Result<(), KafkaError> {
-    let mut config = config(bootstrap_servers, "gamecast-fanout-catch-up");
+    let mut config = config(access, "gamecast-fanout-catch-up");
     config
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", "16384")
@@ -157,7 +158,7 @@ pub(crate) async fn run(
         .set("fetch.wait.max.ms", "10");
     let mut pool = Vec::new();
     for _ in 0..limits.consumers.get() {
-        let consumer = Arc::new(create(&config, &metrics)?);
+        let consumer = create(access, &config, &metrics)?;
         let leaders = Leaders::start(consumer.clone());
         pool.push(Source { consumer, leaders });
     }

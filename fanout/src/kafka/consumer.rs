@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::select_all;
 use futures::{FutureExt, StreamExt};
+use kafkaclient::Access;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use tokio::sync::mpsc;
@@ -87,12 +88,12 @@ struct State {
 
 /// Runs until `shutdown` is cancelled.
 pub(crate) async fn run(
-    bootstrap_servers: &str,
+    access: &Access,
     topics: Topics,
     wiring: Wiring,
     shutdown: CancellationToken,
 ) -> Result<(), KafkaError> {
-    let lanes = Lanes::create(bootstrap_servers, &wiring.metrics)?;
+    let lanes = Lanes::create(access, &wiring.metrics)?;
     let consumers = lanes.consumers();
     let mut messages = select_all(consumers.iter().map(|consumer| consumer.stream()));
     let (mut commands, mut interest) = (wiring.commands, wiring.interest);

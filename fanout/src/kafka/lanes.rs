@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use kafkaclient::Access;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -47,15 +48,15 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Makes the clients, which consume nothing yet.
-    pub(super) fn create(bootstrap_servers: &str, metrics: &Metrics) -> Result<Self, KafkaError> {
+    pub(super) fn create(access: &Access, metrics: &Metrics) -> Result<Self, KafkaError> {
         let lane = |pace: Pace| {
-            let mut config = config(bootstrap_servers, "gamecast-fanout");
+            let mut config = config(access, "gamecast-fanout");
             config.set("fetch.wait.max.ms", pace.wait().as_millis().to_string());
             if pace != Pace::Immediate {
                 // More than ever comes while a fetch waits.
                 config.set("fetch.min.bytes", "10000000");
             }
-            let consumer = Arc::new(create(&config, metrics)?);
+            let consumer = create(access, &config, metrics)?;
             Ok(Lane {
                 leaders: Leaders::start(consumer.clone()),
                 consumer,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kafkaclient::Access;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::error::KafkaError;
@@ -65,18 +66,18 @@ struct Loader {
 
 /// Runs until nobody can ask any more.
 pub(crate) async fn run(
-    bootstrap_servers: &str,
+    access: &Access,
     look_back: u32,
     metrics: Metrics,
     mut requests: mpsc::UnboundedReceiver<Request>,
     commands: mpsc::UnboundedSender<Command>,
 ) -> Result<(), KafkaError> {
-    let mut config = config(bootstrap_servers, "gamecast-fanout-loader");
+    let mut config = config(access, "gamecast-fanout-loader");
     config
         .set("enable.partition.eof", "true")
         // What is there is sent at once; this is how long a fetch hides from new partitions.
         .set("fetch.wait.max.ms", "10");
-    let consumer = Arc::new(create(&config, &metrics)?);
+    let consumer = create(access, &config, &metrics)?;
     let loader = Rc::new(Loader {
         leaders: Leaders::start(consumer.clone()),
         consumer,

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafkaclient::Access;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -48,16 +49,16 @@ enum ReadError {
 
 /// Runs until `shutdown` is cancelled. Ready once all routes there were at the start are known.
 pub(crate) async fn run(
-    bootstrap_servers: &str,
+    access: &Access,
     wiring: Wiring,
     shutdown: CancellationToken,
 ) -> Result<(), KafkaError> {
-    let mut config = config(bootstrap_servers, "gamecast-fanout-routes");
+    let mut config = config(access, "gamecast-fanout-routes");
     config
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "100");
     let mut reader = Reader {
-        consumer: Arc::new(create(&config, &wiring.metrics)?),
+        consumer: create(access, &config, &wiring.metrics)?,
         wiring,
         table: RouteTable::default(),
         retry: FIRST_RETRY,

@@ -10,6 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::restarts::{RestartArgs, Restarts};
 use crate::connect::{Cause, State};
+use crate::position::Position;
+use crate::server_check::Checked;
+use crate::stall::Stall;
 
 /// A connector as far as it is known.
 #[derive(Default)]
@@ -22,6 +25,12 @@ struct Known {
     restarts: Restarts,
     /// What the connector did when it was last looked at.
     state: Option<State>,
+    /// How long it has run without going on.
+    stall: Stall,
+    /// When the database was looked at, and what was found; none after trouble.
+    checked: Option<(Instant, Checked)>,
+    /// What people should put right.
+    note: Option<String>,
     /// The snapshot that it made last, where that is known.
     snapshot: Option<String>,
     /// What it must get over, while it is lenient.
@@ -38,7 +47,42 @@ impl Record {
 
     /// Forgets the proof.
     pub(super) fn doubt(&self) {
-        self.lock().proven = None;
+        let mut known = self.lock();
+        known.proven = None;
+        known.checked = None;
+    }
+
+    /// What was found of the database less than `lasts` ago.
+    pub(super) fn checked(&self, lasts: Duration) -> Option<Checked> {
+        let known = self.lock();
+        let (at, checked) = known.checked.as_ref()?;
+        (at.elapsed() < lasts).then(|| checked.clone())
+    }
+
+    /// Notes what was found of the database at that time.
+    pub(super) fn has_checked(&self, at: Instant, checked: Checked) {
+        self.lock().checked = Some((at, checked));
+    }
+
+    /// Notes what people should put right, where anything.
+    pub(super) fn advise(&self, note: Option<String>) {
+        self.lock().note = note;
+    }
+
+    /// What people should put right, where anything.
+    pub(super) fn note(&self) -> Option<String> {
+        self.lock().note.clone()
+    }
+
+    /// True when it has committed nothing new for `patience` though it runs, see [`Stall`].
+    pub(super) fn is_stalled(&self, committed: Option<Position>, patience: Duration) -> bool {
+        let mut known = self.lock();
+        known.stall.is_due(committed, Instant::now(), patience)
+    }
+
+    /// Notes that it goes on, or was started anew.
+    pub(super) fn goes_on(&self) {
+        self.lock().stall.is_over();
     }
 
     /// Notes what came of a marker that was begun then.

@@ -8,6 +8,8 @@
 //!     position, history   begun anew with a snapshot, when asked
 //! ```
 
+use std::time::Instant;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::record::Record;
@@ -15,8 +17,10 @@ use super::{Asked, Parts};
 use crate::connect::{Cause, Connector, State, Trace};
 use crate::failure::Failure;
 use crate::metrics::Backend;
+use crate::mysql::Server;
 use crate::plan::{ConnectorPlan, RESNAPSHOT_AT};
 use crate::reason::Reason;
+use crate::server_check::{self, Checked};
 
 /// What to do about a connector that cannot go on where it was.
 fn remedy() -> String {
@@ -33,9 +37,10 @@ impl Parts {
         record: &Record,
         asked: &[Asked],
     ) -> Result<(), Failure> {
-        self.server(plan)?
-            .ensure_marker_table(&plan.marker_table)
-            .await?;
+        let server = self.server(plan)?;
+        let checked = self.checked(server, plan, record).await?;
+        let plan = &plan.with_password(checked.password.clone());
+        server.ensure_marker_table(&plan.marker_table).await?;
         let wish = asked.iter().filter_map(|asked| asked.resnapshot_at).max();
         let existing = self.connect.list().await?.get(&plan.name).cloned();
         if let Some(wish) = wish
@@ -69,6 +74,14 @@ impl Parts {
             Some(_) => plan.lenient(),
             None => plan.clone(),
         };
+        let renewal = server_check::renew(&self.connect, &self.reserved, &wanted, &checked).await?;
+        record.advise(renewal.note);
+        if renewal.restarted {
+            self.metrics.password_renewed();
+            record.doubt();
+            return Ok(());
+        }
+        let wanted = renewal.plan;
         if self
             .connect
             .ensure_connector(&wanted, &self.reserved)
@@ -87,6 +100,48 @@ impl Parts {
             State::Paused => Ok(self.connect.resume(&plan.name).await?),
             State::Failed(trace) => self.failed(plan, record, &trace).await,
         }
+    }
+
+    /// What was found of the database, looked up about twice for each time that a proof lasts.
+    async fn checked(
+        &self,
+        server: &Server,
+        plan: &ConnectorPlan,
+        record: &Record,
+    ) -> Result<Checked, Failure> {
+        if let Some(checked) = record.checked(self.lasts / 2) {
+            return Ok(checked);
+        }
+        let at = Instant::now();
+        let checked = server_check::check(server, plan).await?;
+        record.has_checked(at, checked.clone());
+        Ok(checked)
+    }
+
+    /// Starts a connector anew that says it runs and has not moved for as long as Connect may take
+    /// to commit. Its task may know a password that is none any more.
+    pub(super) async fn unstick(
+        &self,
+        plan: &ConnectorPlan,
+        record: &Record,
+    ) -> Result<(), Failure> {
+        let listing = self.connect.list().await?;
+        if listing.get(&plan.name).map(Connector::state) != Some(State::Running) {
+            record.goes_on();
+            return Ok(());
+        }
+        let committed = self.connect.committed(plan).await?;
+        let stalled = record.is_stalled(committed, self.commit_timeout);
+        if stalled && record.failed(&self.restarts).is_none() {
+            tracing::warn!(
+                connector = plan.name,
+                "the connector runs and does not go on, starting it anew"
+            );
+            record.goes_on();
+            self.metrics.restarted(&plan.name);
+            self.connect.restart_all(&plan.name).await?;
+        }
+        Ok(())
     }
 
     async fn failed(

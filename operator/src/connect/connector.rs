@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::trace::Trace;
 use super::{Connect, ConnectError, Connector, Listing, Offsets, server_id};
-use crate::plan::{ConnectorPlan, OWNER_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY};
+use crate::plan::{ConnectorPlan, OWNER_KEY, PASSWORD_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY};
 use crate::position::Position;
 
 /// How often, and how many times, a stopping connector is looked at before the caller is told.
@@ -51,6 +51,11 @@ impl Connector {
     /// The object that the connector was made for, where it is a dedicated one.
     pub(crate) fn owner(&self) -> Option<route::RouteKey> {
         self.info.config.get(OWNER_KEY)?.parse().ok()
+    }
+
+    /// The mark of the password that the connector's task knows.
+    pub(crate) fn password(&self) -> Option<String> {
+        self.info.config.get(PASSWORD_KEY).cloned()
     }
 
     /// When its last snapshot was asked for, where one ever was.
@@ -127,6 +132,14 @@ impl Connect {
     pub(crate) async fn restart(&self, name: &str) -> Result<(), ConnectError> {
         let mut url = self.rest.url(&["connectors", name, "restart"]);
         url.set_query(Some("includeTasks=true&onlyFailed=true"));
+        self.order(Method::POST, url, format!("restart the connector {name}"))
+            .await
+    }
+
+    /// Starts a connector and its task anew, whatever they say of themselves.
+    pub(crate) async fn restart_all(&self, name: &str) -> Result<(), ConnectError> {
+        let mut url = self.rest.url(&["connectors", name, "restart"]);
+        url.set_query(Some("includeTasks=true&onlyFailed=false"));
         self.order(Method::POST, url, format!("restart the connector {name}"))
             .await
     }

@@ -6,6 +6,7 @@
 //!             +- committed       how far a connector has come
 //! ```
 
+mod access;
 mod connector;
 mod server_id;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
+use secret::SecretError;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -31,6 +33,8 @@ use crate::metrics::Backend;
 use crate::position::Position;
 use crate::reason::Reason;
 
+use access::Access;
+pub(crate) use access::{AccessError, ConnectFlags};
 pub(crate) use connector::{State, is_as_planned};
 pub(crate) use trace::{Cause, Trace};
 
@@ -92,12 +96,16 @@ struct SourceOffset {
 struct BinlogOffset {
     file: String,
     pos: u64,
+    /// There while the initial snapshot goes on.
+    snapshot: Option<serde_json::Value>,
 }
 
 impl Offsets {
     fn position(&self) -> Option<Position> {
         match self.offsets.as_slice() {
-            [SourceOffset { offset: Some(at) }] => Position::new(&at.file, at.pos),
+            [SourceOffset { offset: Some(at) }] if at.snapshot.is_none() => {
+                Position::new(&at.file, at.pos)
+            }
             _ => None,
         }
     }
@@ -113,7 +121,7 @@ pub(crate) struct Connect {
 }
 
 struct Rest {
-    http: Client,
+    access: Access,
     base: Url,
     timeout: Duration,
     term: Term,
@@ -134,6 +142,11 @@ pub(crate) enum ConnectError {
         action: String,
         url: String,
         after: Duration,
+    },
+    #[error("failed to {action}: the account at Kafka Connect cannot be used")]
+    Account {
+        action: String,
+        source: Arc<SecretError>,
     },
     #[error(transparent)]
     Over(#[from] TermOver),
@@ -164,9 +177,9 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let (reason, retry) = match &error {
             ConnectError::Over(over) => return (*over).into(),
-            ConnectError::Unavailable { .. } | ConnectError::Late { .. } => {
-                (Reason::ConnectUnavailable, Retry::Backoff)
-            }
+            ConnectError::Unavailable { .. }
+            | ConnectError::Account { .. }
+            | ConnectError::Late { .. } => (Reason::ConnectUnavailable, Retry::Backoff),
             ConnectError::Rebalancing { .. } => (Reason::ConnectRebalancing, Retry::Soon),
             ConnectError::Refused { status, .. } if status.is_server_error() => {
                 (Reason::ConnectUnavailable, Retry::Backoff)
@@ -189,12 +202,13 @@ impl Connect {
     /// A client of the Connect at `base`. Connects when used. Must be called within a tokio runtime.
     pub(crate) fn new(
         base: Url,
+        flags: &ConnectFlags,
         timeout: Duration,
         term: &Term,
         calls: Calls,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, AccessError> {
         let rest = Arc::new(Rest {
-            http: Client::builder().connect_timeout(timeout).build()?,
+            access: Access::new(flags, timeout)?,
             base,
             timeout,
             term: term.clone(),
@@ -258,7 +272,11 @@ impl Rest {
         let deadline = Instant::now() + self.timeout;
         let call = call(&method, &url);
         loop {
-            let request = self.http.request(method.clone(), url.clone());
+            let request = self.access.request(method.clone(), url.clone());
+            let request = request.map_err(|source| ConnectError::Account {
+                action: action.clone(),
+                source,
+            })?;
             let request = body
                 .into_iter()
                 .fold(request, |request, body| request.json(body));

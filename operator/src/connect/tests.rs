@@ -61,6 +61,7 @@ async fn connect(answers: &[(&str, &[(u16, Value)])]) -> (Connect, Arc<Stub>) {
     let calls = Calls::new(Backend::Connect, Metrics::new(&mut Registry::default()));
     let connect = Connect::new(
         url.parse().unwrap(),
+        &ConnectFlags::default(),
         Duration::from_secs(2),
         &Term::unlimited(),
         calls,

@@ -53,7 +53,7 @@ struct Progress {
 /// A consumer, until it reports an error. One that has lost its brokers can take half a minute to
 /// read again; a new one reads at once.
 struct Reader {
-    consumer: StreamConsumer,
+    consumer: Arc<StreamConsumer>,
     is_stale: AtomicBool,
 }
 
@@ -157,7 +157,7 @@ fn start(access: &Access, seen: &Arc<Seen>) -> KafkaResult<Arc<Reader>> {
     // A topic that is added waits for the answer of the fetch that is under way.
     config.set("fetch.wait.max.ms", "20");
     let reader = Arc::new(Reader {
-        consumer: config.create()?,
+        consumer: access.kafka.follow(config.create()?),
         is_stale: AtomicBool::new(false),
     });
     let (held, seen) = (Arc::downgrade(&reader), seen.clone());

@@ -39,21 +39,25 @@ pub(crate) use markers::Markers;
 pub(crate) use routes::{Routes, Watched};
 pub(crate) use topics::{Topic, Topics};
 
-/// Where Kafka is, and how long a request may take.
+/// Where Kafka is, how to get in, and how long a request may take.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
-    pub(crate) bootstrap_servers: String,
+    pub(crate) kafka: kafkaclient::Access,
     pub(crate) timeout: Duration,
     pub(crate) term: Term,
     pub(crate) calls: Calls,
 }
 
 impl Access {
+    /// Where the brokers are, for messages.
+    fn servers(&self) -> String {
+        self.kafka.bootstrap_servers().into()
+    }
+
     /// What all clients have in common.
     fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
+        let mut config = self.kafka.config();
         config
-            .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", "gamecast-operator")
             // Back within a few seconds when a broker is.
             .set("reconnect.backoff.max.ms", "1000")
@@ -114,7 +118,7 @@ impl Access {
             Err(Unanswered::Over(over)) => Err(over.into()),
             Err(Unanswered::Late(after)) => Err(TopicError::Late {
                 action: action.into(),
-                servers: self.bootstrap_servers.clone(),
+                servers: self.servers(),
                 after,
             }),
         }
@@ -125,7 +129,7 @@ impl Access {
             Some(code) => self.refused(action, code),
             None => TopicError::Request {
                 action,
-                servers: self.bootstrap_servers.clone(),
+                servers: self.servers(),
                 source: Arc::new(source),
             },
         }
@@ -134,7 +138,7 @@ impl Access {
     fn refused(&self, action: String, code: RDKafkaErrorCode) -> TopicError {
         TopicError::Refused {
             action,
-            servers: self.bootstrap_servers.clone(),
+            servers: self.servers(),
             code,
         }
     }

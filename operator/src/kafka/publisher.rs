@@ -28,7 +28,7 @@ pub(super) struct Publisher {
     /// The same for all operators of which one leads, so that each fences off those before it.
     transactional_id: String,
     /// None before the first use and after a failure: a new one ends what an old one has begun.
-    producer: Mutex<Option<FutureProducer>>,
+    producer: Mutex<Option<Arc<FutureProducer>>>,
 }
 
 impl Publisher {
@@ -70,7 +70,7 @@ impl Publisher {
         written
     }
 
-    async fn start(&self) -> Result<FutureProducer, TopicError> {
+    async fn start(&self) -> Result<Arc<FutureProducer>, TopicError> {
         let timeout = self.access.timeout;
         let mut config = self.access.client();
         config
@@ -85,6 +85,7 @@ impl Publisher {
         let action = format!("become the writer of the topic {}", self.topic);
         let failed = |source| self.access.failed(action.clone(), source);
         let producer: FutureProducer = config.create().map_err(failed)?;
+        let producer = self.access.kafka.follow(producer);
         let starting = producer.clone();
         let start = move |limit| starting.init_transactions(limit);
         self.access

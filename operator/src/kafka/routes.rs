@@ -144,6 +144,7 @@ impl Routes {
         let action = format!("read the topic {}", self.plan.name);
         let failed = |source| self.access.failed(action.clone(), source);
         let consumer: StreamConsumer = config.create().map_err(failed)?;
+        let consumer = self.access.kafka.follow(consumer);
         let mut all = TopicPartitionList::new();
         all.add_partition_offset(&self.plan.name, 0, Offset::Beginning)
             .map_err(failed)?;

@@ -48,7 +48,7 @@ pub(crate) struct Topics {
 }
 
 struct Admin {
-    client: AdminClient<DefaultClientContext>,
+    client: Arc<AdminClient<DefaultClientContext>>,
     access: Access,
 }
 
@@ -56,7 +56,7 @@ impl Topics {
     /// A client of Kafka. Connects when used.
     pub(crate) fn new(access: &Access) -> KafkaResult<Self> {
         let admin = Arc::new(Admin {
-            client: access.client().create()?,
+            client: access.kafka.follow(access.client().create()?),
             access: access.clone(),
         });
         let (describer, creator, reader) = (admin.clone(), admin.clone(), admin.clone());
@@ -120,7 +120,7 @@ impl Topics {
         }
         Err(TopicError::NotVisible {
             topic: plan.name.clone(),
-            servers: self.admin.access.bootstrap_servers.clone(),
+            servers: self.admin.access.servers(),
         })
     }
 
@@ -250,7 +250,7 @@ impl Admin {
             found.map_err(|source| match source {
                 topicid::DescribeError::Request(code) => self.access.refused(action.into(), code),
                 source => TopicError::Describe {
-                    servers: self.access.bootstrap_servers.clone(),
+                    servers: self.access.servers(),
                     source,
                 },
             })

@@ -1,12 +1,14 @@
 //! MySQL: a game's table, its row in the list of games, and marker rows.
 //!
 //! ```text
-//!   Server --+- inspect   columns of tables and names of games, one query for all who ask
+//!   Server --+- check_fitness / password_changed
+//!            +- inspect   columns of tables and names of games, one query for all who ask
 //!            +- ensure_table / delete_table, each with the table's lock
 //!            +- tables, wide_tables, largest_row   for when something is wrong
 //!            +- ensure_marker_table / delete_marker_table / write_marker
 //! ```
 
+mod fitness;
 mod inspect;
 mod lock;
 mod marker;
@@ -16,9 +18,9 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::{Database, DatabaseError};
+use database::{Connections, Database, DatabaseError};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Pool, Row};
+use mysql_async::{Conn, Params, Row};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -56,7 +58,7 @@ struct Session {
     /// The server's address and schema, for messages.
     address: String,
     schema: String,
-    pool: Pool,
+    connections: Connections,
     timeout: Duration,
     term: Term,
     calls: Calls,
@@ -152,7 +154,7 @@ impl Server {
             name: name.into(),
             address: format!("{}:{}/{}", database.host, database.port, database.schema),
             schema: database.schema.clone(),
-            pool: database.pool()?,
+            connections: database.connections()?,
             timeout,
             term: term.clone(),
             calls,
@@ -183,7 +185,7 @@ impl Server {
     /// Closes all connections.
     pub(crate) async fn close(&self) {
         // What does not close in time ends with the process.
-        let _ = timeout(GOODBYE, self.session.pool.clone().disconnect()).await;
+        let _ = timeout(GOODBYE, self.session.connections.clone().disconnect()).await;
     }
 }
 
@@ -230,7 +232,7 @@ impl Session {
     }
 
     async fn connect(&self, action: &'static str) -> Result<Conn, MysqlError> {
-        self.within(action, self.pool.get_conn()).await
+        self.within(action, self.connections.get_conn()).await
     }
 
     async fn execute(

@@ -25,6 +25,14 @@ pub(crate) const OWNER_KEY: &str = "gamecast.owner";
 /// The connector's setting that holds its id among the replicas of a MySQL server.
 pub(crate) const SERVER_ID_KEY: &str = "database.server.id";
 
+/// The connector's setting that names its account at the database.
+const ACCOUNT_KEY: &str = "database.user";
+
+/// The connector's setting that tells which password of Debezium's account its task knows: when that
+/// was changed last. Debezium and Connect ignore it; but a configuration that changes starts the
+/// task anew, and a task resolves the password when it starts.
+pub(crate) const PASSWORD_KEY: &str = "gamecast.password.changed";
+
 /// The connector's setting that tells when its last snapshot was asked for (RFC 3339). Debezium and
 /// Connect ignore it.
 pub(crate) const RESNAPSHOT_KEY: &str = "gamecast.resnapshot-at";
@@ -140,6 +148,7 @@ impl ConnectorPlan {
             config: config
                 .into_iter()
                 .map(|(key, value)| (key.into(), value))
+                .chain(site.kafka_client.history())
                 .collect(),
             server_id,
             marker_table,
@@ -164,6 +173,22 @@ impl ConnectorPlan {
         let mut anew = self.clone();
         anew.config.insert(RESNAPSHOT_KEY.into(), asked.to_string());
         anew
+    }
+
+    /// Debezium's account at the database.
+    pub(crate) fn account(&self) -> &str {
+        self.config.get(ACCOUNT_KEY).map_or("", String::as_str)
+    }
+
+    /// The plan with a task that knows the password of that time; none where the time is not known.
+    #[must_use]
+    pub(crate) fn with_password(&self, changed: Option<String>) -> Self {
+        let mut plan = self.clone();
+        match changed {
+            Some(changed) => plan.config.insert(PASSWORD_KEY.into(), changed),
+            None => plan.config.remove(PASSWORD_KEY),
+        };
+        plan
     }
 
     /// True when the tables of more than one game are its.
@@ -224,7 +249,7 @@ fn common(
         ("tasks.max", text("1")),
         ("database.hostname", host.clone()),
         ("database.port", port.to_string()),
-        ("database.user", access.username.clone()),
+        (ACCOUNT_KEY, access.username.clone()),
         ("database.password", access.password.clone()),
         ("database.include.list", database.schema.clone()),
         ("topic.prefix", site.prefix.clone()),
@@ -317,6 +342,19 @@ fn common(
             text("op,source.file,source.pos,source.row,source.gtid"),
         ),
     ]);
+    if let Some(tls) = &database.tls {
+        config.insert("database.ssl.mode", tls.mode.as_str().into());
+        let stores = [
+            ("database.ssl.truststore", &access.truststore),
+            (
+                "database.ssl.truststore.password",
+                &access.truststore_password,
+            ),
+        ];
+        for (key, value) in stores {
+            config.extend(value.clone().map(|value| (key, value)));
+        }
+    }
     // The operator makes the topic of a game before its table. What Connect makes by itself is for a
     // table that somebody made by hand, and may have rows without a key.
     config.extend(

@@ -6,6 +6,7 @@
 //! ```
 
 mod connector;
+mod kafka_client;
 mod routes;
 mod table;
 mod topic;
@@ -19,7 +20,10 @@ use kube::ResourceExt;
 use route::RouteKey;
 use thiserror::Error;
 
-pub(crate) use connector::{ConnectorPlan, OWNER_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY, ServerId};
+pub(crate) use connector::{
+    ConnectorPlan, OWNER_KEY, PASSWORD_KEY, RESNAPSHOT_KEY, SERVER_ID_KEY, ServerId,
+};
+pub(crate) use kafka_client::{KafkaClientConfig, KafkaClientError};
 pub(crate) use routes::RoutePlan;
 pub(crate) use table::{CATALOG_DDL, ColumnFound, TableChange, TableMismatch, TablePlan, quote};
 pub(crate) use topic::{MAX_RECORD_BYTES, TopicPlan};
@@ -45,6 +49,8 @@ pub(crate) struct Site {
     pub(crate) bootstrap_servers: String,
     /// Kafka Connect's address without credentials, for statuses.
     pub(crate) connect_address: String,
+    /// How Debezium's schema history gets in there.
+    pub(crate) kafka_client: KafkaClientConfig,
     pub(crate) databases: BTreeMap<String, Database>,
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn site() -> Site {
         replication: -1,
         bootstrap_servers: "kafka.example:9092".into(),
         connect_address: "http://connect:8083/".into(),
+        kafka_client: KafkaClientConfig::default(),
         databases: BTreeMap::from([("default".into(), databases.get("default").unwrap().clone())]),
     }
 }

@@ -169,7 +169,8 @@ impl Reconciled for Game {
         let ensured = ctx.capture.ensure_capture(&plan.connector, asked);
         let ensured = ensured.instrument(connecting.clone()).await;
         made.connector_task = ctx.capture.task(connector);
-        ensured.at(ConditionType::ConnectorReady)?;
+        let note = ensured.at(ConditionType::ConnectorReady)?;
+        let note = note.map_or_else(String::new, |note| format!("; {note}"));
         made.connector = Some(connector.clone());
         made.addresses().connect = Some(ctx.site.connect_address.clone());
         ctx.fail_point.reached(&plan.key, "connector");
@@ -179,7 +180,7 @@ impl Reconciled for Game {
         ctx.fail_point.reached(&plan.key, "marker");
         report.done(
             ConditionType::ConnectorReady,
-            format!("the connector {connector} streams: a marker row came through"),
+            format!("the connector {connector} streams: a marker row came through{note}"),
         );
 
         // Rows that are missing because the connector began anew are a gap, as those of a topic that

@@ -1,0 +1,23 @@
+//! How Gamecast's programs reach Kafka: brokers, TLS and SASL.
+//!
+//! ```text
+//!   flags! --> Security --> Access --+-- config()   what every client is made of
+//!              (TLS, SASL)           +-- follow()   clients that log in with the newest password
+//! ```
+//!
+//! A password may change while a program runs. Connections that are open stay so; librdkafka asks
+//! for the password when it opens another, so each client is told the new one.
+
+mod access;
+mod flags;
+mod login;
+mod security;
+
+pub use access::Access;
+pub use login::Login;
+pub use security::{Incomplete, Mechanism, Protocol, Sasl, Security};
+
+pub use secret::{SecretError, SecretFile};
+
+#[doc(hidden)]
+pub use clap;
