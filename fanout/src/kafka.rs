@@ -36,7 +36,15 @@ pub(crate) type Consumer = StreamConsumer<Context>;
 
 /// Where librdkafka's own messages go.
 pub(crate) struct Context {
+    access: Access,
     metrics: Metrics,
+}
+
+impl Context {
+    /// Passes on the answer of a request, and heeds why there is none.
+    fn heed<T>(&self, answer: KafkaResult<T>) -> KafkaResult<T> {
+        answer.inspect_err(|error| self.access.heed(error))
+    }
 }
 
 impl ClientContext for Context {
@@ -49,6 +57,7 @@ impl ClientContext for Context {
         if let KafkaError::PartitionEOF(_) = error {
             return;
         }
+        self.access.heed(&error);
         self.metrics.kafka_error(error_name(&error));
         tracing::debug!(%error, reason, "error of the Kafka client");
     }
@@ -82,9 +91,11 @@ fn config(access: &Access, client_id: &str) -> ClientConfig {
 }
 
 fn create(access: &Access, config: &ClientConfig, metrics: &Metrics) -> KafkaResult<Arc<Consumer>> {
-    let metrics = metrics.clone();
-    let consumer = config.create_with_context(Context { metrics })?;
-    Ok(access.follow(consumer))
+    let context = Context {
+        access: access.clone(),
+        metrics: metrics.clone(),
+    };
+    Ok(access.follow(config.create_with_context(context)?))
 }
 
 /// An error and what caused it, in one line.

@@ -139,7 +139,9 @@ pub(crate) async fn a_password_that_nobody_may_see_change_reaches_debezium_too(
     swap(&file, &password)?;
     // The connection with the old password breaks, and no other one can be opened with it.
     world.alter("debezium", &password).await?;
-    let row = world.send("one").await?;
+    let mut conn = connect(&world.mysql).await?;
+    let newest: Option<i64> = conn.query_first("SELECT MAX(row_id) FROM game_one").await?;
+    let row = newest.context("no row was inserted")? + 1;
     let came = client.inbox.row(&topic("one"), row).await;
     goes_on.store(false, Ordering::Relaxed);
     let count = inserting.await??;

@@ -131,10 +131,12 @@ fn partitions(
         }
     };
     if topics.len() > NAMED {
-        take(consumer.fetch_metadata(None, TIMEOUT)?);
+        let all = consumer.fetch_metadata(None, TIMEOUT);
+        take(consumer.context().heed(all)?);
     } else {
         for topic in topics {
-            take(consumer.fetch_metadata(Some(topic), TIMEOUT)?);
+            let one = consumer.fetch_metadata(Some(topic), TIMEOUT);
+            take(consumer.context().heed(one)?);
         }
     }
     Ok(found)
@@ -151,7 +153,8 @@ pub(super) fn offsets(
     if times.count() == 0 {
         return Ok(HashMap::new());
     }
-    let answer = consumer.offsets_for_times(times, TIMEOUT)?;
+    let answer = consumer.offsets_for_times(times, TIMEOUT);
+    let answer = consumer.context().heed(answer)?;
     let offsets = answer.elements().into_iter().filter_map(|element| {
         let key = (element.topic().to_string(), element.partition());
         let offset = match (element.error(), element.offset()) {

@@ -160,13 +160,14 @@ fn start(access: &Access, seen: &Arc<Seen>) -> KafkaResult<Arc<Reader>> {
         consumer: access.kafka.follow(config.create()?),
         is_stale: AtomicBool::new(false),
     });
-    let (held, seen) = (Arc::downgrade(&reader), seen.clone());
+    let (held, seen, kafka) = (Arc::downgrade(&reader), seen.clone(), access.kafka.clone());
     tokio::spawn(async move {
         while let Some(reader) = held.upgrade() {
             match timeout(HELD, reader.consumer.recv()).await {
                 Ok(Ok(message)) => seen.read(&message),
                 // Brokers that are gone, a topic that is: whoever awaits a marker times out.
                 Ok(Err(error)) => {
+                    kafka.heed(&error);
                     tracing::debug!(%error, "the marker consumer reported an error");
                     reader.is_stale.store(true, Ordering::Relaxed);
                     sleep(PAUSE).await;

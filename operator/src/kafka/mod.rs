@@ -116,11 +116,14 @@ impl Access {
         match self.term.bound(self.timeout, request).await {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Over(over)) => Err(over.into()),
-            Err(Unanswered::Late(after)) => Err(TopicError::Late {
-                action: action.into(),
-                servers: self.servers(),
-                after,
-            }),
+            Err(Unanswered::Late(after)) => {
+                self.kafka.miss_brokers();
+                Err(TopicError::Late {
+                    action: action.into(),
+                    servers: self.servers(),
+                    after,
+                })
+            }
         }
     }
 
@@ -136,6 +139,7 @@ impl Access {
     }
 
     fn refused(&self, action: String, code: RDKafkaErrorCode) -> TopicError {
+        self.kafka.heed(&KafkaError::Global(code));
         TopicError::Refused {
             action,
             servers: self.servers(),

@@ -170,8 +170,11 @@ impl Routes {
                     }
                 }
                 Err(error) if is_lasting(&error) => return Err(failed(error)),
-                // Brokers that are gone come back; librdkafka goes on by itself.
-                Err(error) => tracing::debug!(%error, "the routes consumer reported an error"),
+                // Brokers that are gone come back, and the consumer goes on.
+                Err(error) => {
+                    self.access.kafka.heed(&error);
+                    tracing::debug!(%error, "the routes consumer reported an error");
+                }
             }
         }
     }
