@@ -13,8 +13,10 @@
 //! see the same events in the same order. The seam between a subscriber's snapshot and its
 //! stream needs no bookkeeping: both happen between two events.
 
+mod backlog;
 mod census;
 mod deflated;
+mod delivery;
 mod encode;
 mod event;
 mod index;
@@ -31,6 +33,7 @@ mod trail;
 mod walk;
 
 pub use census::{Census, Matches};
+pub use delivery::{Delivery, Demand, Options, Output};
 pub use encode::Wire;
 pub use event::{Batch, Event, Interest};
 pub use index::{ClientId, Entry};
@@ -50,76 +53,16 @@ use std::sync::Arc;
 use route::TopicFilter;
 use tokio::sync::mpsc;
 
+use delivery::{completes, delivery};
 use index::Index;
-use lag::{Lags, Overdue};
+use lag::Lags;
 use resume::Resumes;
 use ring::PartitionId;
-use walk::{Step as WalkStep, Walk};
+use walk::Walk;
 
 /// How many retained messages one call of [`Hub::walk`] looks at, so that a wildcard over
 /// thousands of topics does not hold its worker.
 const WALK_STEPS: usize = 512;
-
-/// How a subscription wants its messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// MQTT 5.0 Subscription Identifier, sent with every message that the subscription matches.
-    pub identifier: Option<NonZeroU32>,
-    /// MQTT 5.0 Retain As Published: live messages say that they are retained too.
-    pub retain_as_published: bool,
-    /// The last value of every matching topic is wanted first.
-    pub snapshot: bool,
-}
-
-/// How one message goes to one client.
-#[derive(Debug, Clone, Copy)]
-pub struct Delivery<'a> {
-    /// Sent as a last value, or to a subscription that wants live messages marked so.
-    pub retain: bool,
-    /// The identifiers of the matching subscriptions.
-    pub identifiers: &'a [NonZeroU32],
-    /// The client has everything of the message's partition that comes before it.
-    pub position: bool,
-    /// It is sent in place of records that the client lacks.
-    pub gap: Option<Gap>,
-    /// With this message the client has everything up to here.
-    pub ends: &'a [Mark],
-}
-
-impl Delivery<'_> {
-    /// For a client that has not asked for positions.
-    fn without_positions(self) -> Self {
-        Self {
-            position: false,
-            gap: None,
-            ends: &[],
-            ..self
-        }
-    }
-}
-
-/// What a [walk](Hub::walk) has for a client.
-#[derive(Debug)]
-pub enum Output<'a> {
-    Message(&'a Arc<Message>, Delivery<'a>),
-    /// What follows the client's position cannot be had; the last values come instead.
-    Gap {
-        bookmark: &'a Bookmark,
-        offset: i64,
-        gap: Gap,
-    },
-    /// The client has everything up to here.
-    Ends(&'a [Mark]),
-}
-
-/// What a client has to be told of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
-    /// Every message, in order.
-    Every,
-    /// The latest value, sooner or later.
-    Latest,
-}
 
 /// The subscriptions and last values that one worker serves from.
 #[derive(Debug)]
@@ -342,151 +285,6 @@ impl Hub {
             }
         }
     }
-
-    /// Hands `client` the latest values that it has missed, for as long as `deliver` returns true,
-    /// which says that there is room for more.
-    ///
-    /// Returns true when there are more.
-    pub fn catch_up<D>(&mut self, client: ClientId, mut deliver: D) -> bool
-    where
-        D: FnMut(Output<'_>) -> bool,
-    {
-        for _ in 0..WALK_STEPS {
-            let (message, news) = match self.lags.take(client) {
-                None => return false,
-                // The topic may be back, with a newer value.
-                Some(Overdue::LastWord(message)) => match self.retained.get(message.topic()) {
-                    None => (message, News::Live),
-                    Some(_) => continue,
-                },
-                Some(Overdue::Value { number, news }) => match self.retained.by_number(number) {
-                    Some(message) => (message.clone(), news),
-                    None => continue,
-                },
-            };
-            let topic = message.topic();
-            self.matched.clear();
-            self.index.matches_of(topic, client, &mut self.matched);
-            let walks = self.walks.get(&client).map_or(&[][..], Vec::as_slice);
-            // The client may have unsubscribed since, and what a walk will find it need not tell.
-            let mut entries = self.matched.iter();
-            if entries.all(|entry| walk::is_ahead(walks, entry.part, &message)) {
-                continue;
-            }
-            let position = completes(&message);
-            let retain = news != News::Live;
-            let delivery = delivery(&self.matched, retain, position, &mut self.identifiers);
-            if !deliver(Output::Message(&message, delivery)) {
-                break;
-            }
-        }
-        self.is_lagging(client)
-    }
-
-    /// True when `client` has missed values, see [`apply`](Self::apply).
-    pub fn is_lagging(&self, client: ClientId) -> bool {
-        self.lags.contains(client)
-    }
-
-    /// Hands `client` the next of the last values that it waits for, for as long as `deliver`
-    /// returns true, which says that there is room for more.
-    ///
-    /// Returns true when there is more to walk.
-    pub fn walk<D>(&mut self, client: ClientId, mut deliver: D) -> bool
-    where
-        D: FnMut(Output<'_>) -> bool,
-    {
-        let mut steps = WALK_STEPS;
-        if !self.replay(client, &mut steps, &mut deliver) {
-            return true;
-        }
-        let mut walks = self.walks.remove(&client).unwrap_or_default();
-        while let Some((walk, others)) = walks.split_first_mut() {
-            let room = self.walk_on(client, walk, others, &mut steps, &mut deliver);
-            if walk.told {
-                walks.remove(0);
-            }
-            if !room {
-                break;
-            }
-        }
-        if walks.is_empty() {
-            return false;
-        }
-        self.walks.insert(client, walks);
-        true
-    }
-
-    /// Goes on with one walk. Returns false when `deliver` did, or the steps are used up.
-    fn walk_on<D>(
-        &mut self,
-        client: ClientId,
-        walk: &mut Walk,
-        others: &[Walk],
-        steps: &mut usize,
-        deliver: &mut D,
-    ) -> bool
-    where
-        D: FnMut(Output<'_>) -> bool,
-    {
-        loop {
-            let (message, options) = match walk.step(&self.retained, steps) {
-                WalkStep::Message { message, filter } => {
-                    (message, self.index.options(filter, client))
-                }
-                WalkStep::Pause => return false,
-                WalkStep::Done => break,
-            };
-            let message = message.clone();
-            let mut ends = Vec::new();
-            if walk.is_last(&self.retained) {
-                ends = self.resumes.ends(client, walk, others);
-                walk.told = true;
-            }
-            self.identifiers.clear();
-            self.identifiers
-                .extend(options.and_then(|options| options.identifier));
-            let delivery = Delivery {
-                retain: true,
-                identifiers: &self.identifiers,
-                position: completes(&message),
-                gap: walk.gap,
-                ends: &ends,
-            };
-            let room = deliver(Output::Message(&message, delivery));
-            if walk.told || !room {
-                return room;
-            }
-        }
-        walk.told = true;
-        let ends = self.resumes.ends(client, walk, others);
-        ends.is_empty() || deliver(Output::Ends(&ends))
-    }
-
-    /// True when `client` has not had all the last values it asked for.
-    pub fn is_walking(&self, client: ClientId) -> bool {
-        self.walks.contains_key(&client) || self.resumes.is_resuming(client)
-    }
-}
-
-/// How a message goes to the client of `entries`, its subscriptions that match. All share one copy
-/// of a live message, so it is marked as retained when one of them wants that.
-fn delivery<'a>(
-    entries: &[Entry],
-    retain: bool,
-    position: bool,
-    identifiers: &'a mut Vec<NonZeroU32>,
-) -> Delivery<'a> {
-    let options = entries.iter().map(|entry| entry.options);
-    identifiers.clear();
-    identifiers.extend(options.clone().filter_map(|options| options.identifier));
-    Delivery {
-        retain: retain || options.clone().any(|options| options.retain_as_published),
-        identifiers,
-        position,
-        gap: None,
-        ends: &[],
-    }
 }
 
 /// True when `client` has yet to walk last values of `partition`.
@@ -497,11 +295,6 @@ fn is_walking_in(
 ) -> bool {
     let walks = walks.get(&client).into_iter().flatten();
     walks.into_iter().any(|walk| walk.concerns(partition))
-}
-
-/// True when whoever has `message` has all of its partition that came before.
-fn completes(message: &Message) -> bool {
-    message.origin().has_one_topic() && message.position().partition >= 0
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //!
 //! A filter is settled when all routes that it may match are live.
 
+mod audit;
+mod effect;
 mod served;
 mod settling;
 mod values;
@@ -22,92 +24,18 @@ use std::time::{Duration, Instant};
 
 use route::{Route, RouteKey, TopicFilter};
 
+pub(crate) use audit::{Finding, Watch};
+pub(crate) use effect::{Effect, Load, Loaded, Seam};
 pub(crate) use served::{Partition, Stalls};
 use served::{Phase, Served, is_same_life};
 use settling::Settling;
 use values::Values;
 pub(crate) use verdict::{Verdict, judge};
 
-use crate::hub::{Event, Interest, Message, Origin, RouteId};
+use crate::hub::{Event, Interest, Origin, RouteId};
 use crate::interest::{Filters, Offers};
 use crate::record::{Outcome, Reader, Record};
 use crate::routes::Change;
-
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// Read the route's last values.
-    Load(Load),
-    /// Consume partitions of a topic from these offsets on.
-    Assign {
-        topic: String,
-        partitions: Vec<(i32, i64)>,
-    },
-    /// Consume partitions of a topic no longer.
-    Unassign { topic: String, partitions: Vec<i32> },
-    /// Tell the workers.
-    Emit(Event),
-}
-
-/// An order to read a route's last values.
-#[derive(Debug)]
-pub(crate) struct Load {
-    pub(crate) reader: Arc<Reader>,
-    /// Not before this time has passed.
-    pub(crate) delay: Duration,
-    pub(crate) seam: Seam,
-}
-
-/// Where last values end and the stream begins.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Seam {
-    /// Where Kafka ends now: nobody has seen anything of the route.
-    #[default]
-    End,
-    /// Where the route began, see [`Route::start`]: it appeared under the eyes of subscribers.
-    Start,
-    /// Where the stream was left, by partition, so that subscribers miss nothing. A partition that
-    /// was not there begins with its first record.
-    Left(HashMap<i32, i64>),
-}
-
-impl Seam {
-    /// The offset from which on records of `partition` are news, where it is not Kafka's end.
-    pub(crate) fn offset(&self, route: &Route, partition: i32) -> Option<i64> {
-        match self {
-            Self::End => None,
-            Self::Start => route.start(partition),
-            Self::Left(offsets) => Some(offsets.get(&partition).copied().unwrap_or(0)),
-        }
-    }
-}
-
-/// A route's last values, and where its stream begins.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) partitions: Vec<Partition>,
-    pub(crate) messages: Vec<Arc<Message>>,
-}
-
-/// A consumed partition as an audit knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Watch {
-    pub(crate) route: RouteId,
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    /// The offset that came next when the audit was asked for.
-    pub(crate) next: i64,
-}
-
-/// What an audit found of the partitions of one route.
-#[derive(Debug, Clone)]
-pub(crate) struct Finding {
-    pub(crate) route: RouteId,
-    /// How many partitions the topic has; none when it is missing.
-    pub(crate) partitions: usize,
-    /// Of each watched partition: number, `next` of the watch, first and last offset.
-    pub(crate) ranges: Vec<(i32, i64, i64, i64)>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Topics {
@@ -427,64 +355,6 @@ impl Topics {
             }
             _ => Vec::new(),
         }
-    }
-
-    /// All consumed partitions.
-    pub(crate) fn watches(&self) -> Vec<Watch> {
-        let mut watches = Vec::new();
-        for (id, served) in &self.served {
-            if let Phase::Live { partitions, .. } = &served.phase {
-                watches.extend(partitions.iter().map(|partition| Watch {
-                    route: *id,
-                    topic: served.reader.route().topic().into(),
-                    partition: partition.number,
-                    next: partition.next,
-                }));
-            }
-        }
-        watches
-    }
-
-    /// Compares the consumed partitions with what Kafka holds, and begins anew where they have
-    /// parted. Returns how many records have yet to be read.
-    pub(crate) fn audited(&mut self, findings: &[Finding], effects: &mut Vec<Effect>) -> i64 {
-        let mut lag = 0;
-        for finding in findings {
-            let Some(served) = self.served.get_mut(&finding.route) else {
-                continue;
-            };
-            let Phase::Live { partitions, .. } = &mut served.phase else {
-                continue;
-            };
-            let mut intact = finding.partitions == partitions.len();
-            for (number, asked, low, high) in &finding.ranges {
-                let mut partitions = partitions.iter_mut();
-                let Some(partition) = partitions.find(|p| p.number == *number) else {
-                    continue;
-                };
-                let next = partition.next;
-                lag += (high - next).max(0);
-                // The range was read after the question and before this answer, so it can lie
-                // neither wholly before the one nor wholly behind the other.
-                intact &= *high >= *asked && *low <= next;
-                intact &= !partition.stalls.note(next, *high);
-            }
-            if !intact {
-                tracing::warn!(
-                    topic = served.reader.route().topic(),
-                    "the topic is not what it was, reading it anew"
-                );
-                let left = partitions.iter().map(|p| (p.number, p.next));
-                served.seam = Seam::Left(left.collect());
-                self.consumed -= served.partitions();
-                served.unassign(effects);
-                served.phase = Phase::Idle;
-                // Nothing is gained by asking again before Kafka has settled.
-                served.failures = served.failures.max(1);
-                served.want(effects);
-            }
-        }
-        lag
     }
 
     /// How many partitions are consumed.

