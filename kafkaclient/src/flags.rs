@@ -8,12 +8,8 @@ macro_rules! flags {
         #[derive(Debug, Clone, Default, $crate::clap::Args)]
         pub struct KafkaFlags {
             /// What the brokers' listener speaks.
-            #[arg(
-                                                long,
-                                                env = concat!($prefix, "KAFKA_SECURITY_PROTOCOL"),
-                                                value_enum,
-                                                default_value_t
-                                            )]
+            #[arg(long, env = concat!($prefix, "KAFKA_SECURITY_PROTOCOL"))]
+            #[arg(value_enum, default_value_t)]
             pub kafka_security_protocol: $crate::Protocol,
 
             /// The authorities that the brokers' certificates must be signed by, in PEM; the
@@ -30,29 +26,19 @@ macro_rules! flags {
             pub kafka_key_file: Option<std::path::PathBuf>,
 
             /// How the brokers want to be shown the password.
-            #[arg(
-                                                long,
-                                                env = concat!($prefix, "KAFKA_SASL_MECHANISM"),
-                                                value_enum,
-                                                requires = "kafka_sasl_username"
-                                            )]
+            #[arg(long, env = concat!($prefix, "KAFKA_SASL_MECHANISM"))]
+            #[arg(value_enum, requires = "kafka_sasl_username")]
             pub kafka_sasl_mechanism: Option<$crate::Mechanism>,
 
             /// The account at the brokers.
-            #[arg(
-                                                long,
-                                                env = concat!($prefix, "KAFKA_SASL_USERNAME"),
-                                                requires = "kafka_sasl_password_file"
-                                            )]
+            #[arg(long, env = concat!($prefix, "KAFKA_SASL_USERNAME"))]
+            #[arg(requires = "kafka_sasl_password_file")]
             pub kafka_sasl_username: Option<String>,
 
             /// The file that holds its password. Read again every two seconds: a new password is
             /// used for each connection from then on.
-            #[arg(
-                                                long,
-                                                env = concat!($prefix, "KAFKA_SASL_PASSWORD_FILE"),
-                                                requires = "kafka_sasl_mechanism"
-                                            )]
+            #[arg(long, env = concat!($prefix, "KAFKA_SASL_PASSWORD_FILE"))]
+            #[arg(requires = "kafka_sasl_mechanism")]
             pub kafka_sasl_password_file: Option<std::path::PathBuf>,
         }
 
