@@ -49,7 +49,7 @@ crds: ## Write the custom resource definitions again
 ##@ Check
 
 .PHONY: test
-test: lint test-unit fuzz test-web e2e ## Everything: lints, unit tests, the page, the real servers
+test: lint test-unit fuzz test-web test-chart e2e ## Everything: lints, unit tests, the page, the chart, the real servers
 
 .PHONY: lint
 lint: ## Formatting, clippy, the architecture's dependency rules
@@ -70,6 +70,11 @@ fuzz: ## Feed what clients send with anything, for SECONDS=60 in all
 .PHONY: test-web
 test-web: web/node_modules/.package-lock.json ## Types, lints and tests of the page
 	cd web && npm run check && npm test
+
+.PHONY: test-chart
+test-chart: ## Lints and tests of the chart, and a real API server that takes what it renders
+	$(CARGO) build -q --locked -p devstack
+	charts/test
 
 .PHONY: e2e
 e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Connect, Kubernetes, Chromium
