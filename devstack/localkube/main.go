@@ -1,7 +1,7 @@
-// Command localkube is a Kubernetes control plane and its client in one static binary.
+// Command localkube is Kubernetes in one static binary: control plane, node, DNS and client.
 //
-// etcd, the API server, the controller manager and kubectl share most of their code; linked
-// together they are built once and stored once, and no registry of container images is needed.
+// The components share most of their code; linked together they are built once and stored once,
+// and no registry of container images is needed.
 // The component is named either by the program's own name (a link called kubectl is kubectl) or
 // by the first argument:
 //
@@ -13,6 +13,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,15 +29,22 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 // components holds how each component runs. It is given its own name and arguments as a program
 // would be, and returns its exit code.
 var components = map[string]func(args []string) int{
+	"coredns":                 runCoreDNS,
 	"etcd":                    runEtcd,
 	"kube-apiserver":          func(args []string) int { return run(apiserver.NewAPIServerCommand(), args) },
 	"kube-controller-manager": func(args []string) int { return run(controllermanager.NewControllerManagerCommand(), args) },
+	"kube-proxy":              func(args []string) int { return run(proxy.NewProxyCommand(), args) },
+	"kube-scheduler":          func(args []string) int { return run(scheduler.NewSchedulerCommand(), args) },
 	"kubectl":                 func(args []string) int { return run(kubectl.NewDefaultKubectlCommand(), args) },
+	"kubelet":                 func(args []string) int { return run(kubelet.NewKubeletCommand(context.Background()), args) },
 }
 
 func main() {

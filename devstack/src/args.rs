@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::cluster::Network;
 use crate::guest::ReadyUrl;
 use crate::member::{GuestName, Member};
 use crate::options::Ports;
 use crate::server::Server;
 
 /// Starts and stops the real servers that Gamecast runs on: MySQL, Kafka, Kafka Connect with
-/// Debezium, and a Kubernetes control plane. All of them listen on 127.0.0.1 only. Other programs
-/// can run beside them, and end with them.
+/// Debezium, and a Kubernetes control plane, or a whole cluster of one node. All of them listen on
+/// 127.0.0.1, or in the cluster's own network, only. Other programs can run beside them, and end
+/// with them.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
@@ -50,6 +52,12 @@ pub enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Import images into the cluster, from OCI or Docker archives.
+    Import {
+        /// The archives.
+        #[arg(required = true)]
+        archives: Vec<PathBuf>,
+    },
     /// End a server and start it again.
     Restart {
         /// The server.
@@ -69,12 +77,24 @@ pub struct Up {
 }
 
 /// Which servers, and where what they need is installed.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Chosen {
     /// Folder of the installed artifacts, which several stacks can share; `dist` within --dir if
     /// not given.
     #[arg(long, env = "GAMECAST_DIST")]
     pub dist: Option<PathBuf>,
+    /// With a whole cluster of one node, with containers, DNS and an ingress, in a network
+    /// namespace of its own. Takes root and Linux.
+    #[arg(long, env = "GAMECAST_CLUSTER")]
+    pub cluster: bool,
+    /// The name of the cluster's network namespace.
+    #[arg(
+        long,
+        env = "GAMECAST_NETWORK",
+        default_value = "gamecast",
+        value_name = "NAME"
+    )]
+    pub network: Network,
     /// Only these servers, and those that they need.
     #[arg(long, value_delimiter = ',', env = "GAMECAST_SERVERS")]
     pub only: Option<Vec<Server>>,

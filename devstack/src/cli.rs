@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Runtime;
 
 use crate::args::{Args, Chosen, Command, Run, Up};
-use crate::endpoints::Endpoints;
 use crate::error::{Error, file_error};
 use crate::guest::Guest;
 use crate::member::Member;
@@ -20,14 +20,40 @@ use crate::status::Status;
 /// How often a log that is followed is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Runs one command.
+/// Runs one command. What is done in a cluster's network is done in threads that are in it, so this
+/// starts runtimes of its own.
 ///
 /// # Errors
 /// What the command could not do.
-pub async fn run(args: Args) -> Result<(), Error> {
+pub fn run(args: Args) -> Result<(), Error> {
+    match &args.command {
+        Command::Up(up) if up.chosen.cluster => {
+            // Packages come from outside of the network.
+            let options = options(&args.dir, up.chosen.clone());
+            runtime()?.block_on(Stack::install(&options))?;
+            up.chosen.network.enter()?;
+        }
+        Command::Up(_) | Command::Install(_) => {}
+        _ => {
+            let stack = Stack::open(&args.dir)?;
+            // Without it nothing runs, which a command can find out anywhere.
+            if let Some(network) = stack.network().filter(|network| network.exists()) {
+                network.enter()?;
+            }
+        }
+    }
+    runtime()?.block_on(execute(args))
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    Runtime::new().map_err(Error::Runtime)
+}
+
+async fn execute(args: Args) -> Result<(), Error> {
     match args.command {
         Command::Up(up) => self::up(&args.dir, up).await,
         Command::Install(chosen) => Stack::install(&options(&args.dir, chosen)).await,
+        Command::Import { archives } => Stack::open(&args.dir)?.import(&archives).await,
         Command::Run(run) => self::guest(&args.dir, run).await,
         Command::Down { purge } => {
             let stack = Stack::open(&args.dir)?;
@@ -47,12 +73,15 @@ async fn up(dir: &Path, up: Up) -> Result<(), Error> {
     let mut options = options(dir, up.chosen);
     options.ports = up.ports;
     let stack = Stack::up(options).await?;
-    print(|out| summary(out, dir, stack.endpoints()))
+    print(|out| summary(out, dir, &stack))
 }
 
 fn options(dir: &Path, chosen: Chosen) -> Options {
     let mut options = Options::new(dir);
     options.dist = chosen.dist;
+    if chosen.cluster {
+        options = options.cluster(chosen.network);
+    }
     if let Some(only) = chosen.only {
         options.servers = only;
     }
@@ -72,7 +101,8 @@ async fn guest(dir: &Path, run: Run) -> Result<(), Error> {
     Stack::open(dir)?.run(&guest).await
 }
 
-fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result<()> {
+fn summary(out: &mut dyn Write, dir: &Path, stack: &Stack) -> io::Result<()> {
+    let endpoints = stack.endpoints();
     let mysql = &endpoints.mysql;
     writeln!(out)?;
     writeln!(
@@ -88,6 +118,13 @@ fn summary(out: &mut dyn Write, dir: &Path, endpoints: &Endpoints) -> io::Result
         endpoints.kubeconfig.display()
     )?;
     writeln!(out, "kubectl     {}", endpoints.kubectl.display())?;
+    if let (Some(network), Some(helm)) = (stack.network(), &endpoints.helm) {
+        writeln!(out, "helm        {}", helm.display())?;
+        writeln!(
+            out,
+            "network     each of these within it: nsenter --net=/run/netns/{network} COMMAND"
+        )?;
+    }
     writeln!(out, "databases   {}", endpoints.databases.display())?;
     writeln!(out, "            {}", endpoints.api_databases.display())?;
     writeln!(out, "passwords   {}/", endpoints.secrets.display())?;

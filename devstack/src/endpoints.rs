@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::secrets::Account;
-use crate::site::{HOST, Site, write};
+use crate::site::{Site, write};
 use crate::tls::{CA_CERT, TRUST_STORE};
 
 /// The server ids of the connectors of the default database begin here.
@@ -25,6 +25,8 @@ pub struct Endpoints {
     pub kubeconfig: PathBuf,
     /// kubectl, of the version of the API server.
     pub kubectl: PathBuf,
+    /// Helm, where there is a cluster.
+    pub helm: Option<PathBuf>,
     /// The databases file with the operator's account.
     pub databases: PathBuf,
     /// The databases file with the api's account.
@@ -76,17 +78,18 @@ impl Endpoints {
         let secrets = site.secrets();
         Self {
             mysql: MySqlEndpoint {
-                host: HOST.to_owned(),
+                host: site.address().to_owned(),
                 port: site.ports.mysql,
                 schema: site.schema.clone(),
                 operator_password_file: secrets.file(Account::Operator),
                 api_password_file: secrets.file(Account::Api),
                 root_password_file: secrets.file(Account::Root),
             },
-            kafka: format!("{HOST}:{}", site.ports.kafka),
+            kafka: format!("{}:{}", site.address(), site.ports.kafka),
             connect: connect_url(site),
             kubeconfig: site.kubeconfig(),
             kubectl: site.kubectl(),
+            helm: site.network.as_ref().map(|_| site.helm()),
             databases: site.databases(),
             api_databases: site.api_databases(),
             secrets: secrets.dir().to_owned(),
@@ -105,7 +108,7 @@ impl Endpoints {
 /// The URL of Connect's REST interface.
 pub(crate) fn connect_url(site: &Site) -> String {
     let scheme = if site.secured { "https" } else { "http" };
-    format!("{scheme}://{HOST}:{}", site.ports.connect)
+    format!("{scheme}://{}:{}", site.address(), site.ports.connect)
 }
 
 /// Writes the databases files: one server, once as the operator logs in and once as the api does.
@@ -124,12 +127,13 @@ fn database(site: &Site, account: Account) -> String {
         "\
 databases:
   default:
-    host: {HOST}
+    host: {host}
     port: {port}
     schema: {schema}
     username: {user}
     passwordFile: {password_file}
 {tls}",
+        host = site.address(),
         port = site.ports.mysql,
         schema = site.schema,
         user = account.user(),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cluster::Network;
 use crate::member::Member;
 use crate::server::Server;
 
@@ -118,6 +119,23 @@ pub enum Error {
     /// The server does not run, so that it cannot be frozen, continued or the like.
     #[error("{0} does not run")]
     NotRunning(Server),
+    /// The threads that do the work could not be started.
+    #[error("failed to start threads")]
+    Runtime(#[source] io::Error),
+    /// A cluster takes namespaces, control groups and mounts.
+    #[error("a cluster can be run by root only, on Linux")]
+    NotRoot,
+    /// The server is a part of a cluster, and there is to be none.
+    #[error("{0} needs a cluster: devstack up --cluster")]
+    NeedsCluster(Server),
+    /// The cluster has a network of its own, and the caller is not in it.
+    #[error("the network {0} was not entered")]
+    OutsideNetwork(Network),
+    /// A stack that runs is another than the one asked for.
+    #[error(
+        "a stack with another network, or none, runs in {0}; end it first with `devstack down`"
+    )]
+    OtherNetwork(PathBuf),
     /// A signal could not be sent, or had no effect.
     #[error("failed to signal {member}")]
     Signal {

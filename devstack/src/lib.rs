@@ -13,6 +13,7 @@
 //!                    freeze, restart ...... process: recognised by id and start time
 //!
 //!   etcd --> apiserver --> controller-manager        mysql        kafka --> connect
+//!               +--> scheduler, kubelet, kube-proxy, coredns, traefik: a cluster of one node
 //! ```
 //!
 //! [`Stack`] is the way in for programs. A test has a stack of its own, on its own ports:
@@ -33,6 +34,7 @@
 
 mod args;
 mod cli;
+mod cluster;
 mod endpoints;
 mod error;
 mod graph;
@@ -55,6 +57,7 @@ mod tls;
 
 pub use args::{Args, Chosen, Command, Run, Up};
 pub use cli::run;
+pub use cluster::{Network, NetworkError};
 pub use endpoints::{Endpoints, MySqlEndpoint, Secured};
 pub use error::Error;
 pub use guest::{Guest, ReadyUrl};

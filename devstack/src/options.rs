@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Network;
 use crate::server::Server;
 
 /// The schema of the games, unless the options say another.
@@ -25,6 +26,9 @@ pub struct Options {
     pub schema: String,
     /// Whether the servers demand TLS and a login of every client.
     pub secured: bool,
+    /// The network of a cluster of one node, in which all servers run. The caller must be in it: see
+    /// [`Network::enter`].
+    pub network: Option<Network>,
     /// Whether dropping the [`Stack`](crate::Stack) kills its servers and removes its folder.
     pub ephemeral: bool,
     /// Whether progress is printed to standard output.
@@ -32,15 +36,16 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every server on the default ports in `dir`: what `devstack up` starts.
+    /// Every server that needs no node, on the default ports in `dir`: what `devstack up` starts.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             dist: None,
             ports: Ports::default(),
-            servers: Server::ALL.to_vec(),
+            servers: Server::WITHOUT_NODE.to_vec(),
             schema: SCHEMA.into(),
             secured: false,
+            network: None,
             ephemeral: false,
             progress: true,
         }
@@ -59,12 +64,21 @@ impl Options {
             dir: std::env::temp_dir().join(format!("gamecast-{base_port}")),
             dist: Some(dist),
             ports: Ports::from_base(base_port),
-            servers: Server::ALL.to_vec(),
+            servers: Server::WITHOUT_NODE.to_vec(),
             schema: SCHEMA.into(),
             secured: false,
+            network: None,
             ephemeral: true,
             progress: false,
         }
+    }
+
+    /// With a cluster of one node, in `network`.
+    #[must_use]
+    pub fn cluster(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self.servers = Server::ALL.to_vec();
+        self
     }
 
     /// Only `servers`, and what they need.
@@ -166,7 +180,8 @@ impl Ports {
         }
     }
 
-    /// The ports that `server` listens on, the one that its clients use first.
+    /// The TCP ports that `server` listens on, the one that its clients use first. A cluster has its
+    /// network to itself, so its ports are the usual ones.
     pub(crate) fn of(&self, server: Server) -> Vec<u16> {
         match server {
             Server::Etcd => vec![self.etcd, self.etcd_peer],
@@ -175,6 +190,13 @@ impl Ports {
             Server::MySql => vec![self.mysql],
             Server::Kafka => vec![self.kafka, self.kafka_controller],
             Server::Connect => vec![self.connect],
+            Server::Scheduler => vec![10259],
+            // It listens on a socket in the file system.
+            Server::Containerd => Vec::new(),
+            Server::Kubelet => vec![10250, 10248],
+            Server::KubeProxy => vec![10256, 10249],
+            Server::CoreDns => vec![53, 8181],
+            Server::Traefik => vec![443, 80, 8082],
         }
     }
 }
@@ -200,8 +222,17 @@ mod tests {
     #[test]
     fn no_port_is_given_twice() {
         let ports = Ports::from_base(30000);
-        let mut all: Vec<u16> = Server::ALL.iter().flat_map(|s| ports.of(*s)).collect();
+        let mut all: Vec<u16> = Server::WITHOUT_NODE
+            .iter()
+            .flat_map(|s| ports.of(*s))
+            .collect();
         all.sort_unstable();
         assert_eq!(all, (30000..30008).collect::<Vec<u16>>());
+
+        let mut all: Vec<u16> = Server::ALL.iter().flat_map(|s| ports.of(*s)).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
     }
 }

@@ -5,6 +5,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose,
 };
 
+use crate::cluster::NODE_ADDRESS;
 use crate::error::Error;
 use crate::secrets::write_private;
 use crate::server::Server;
@@ -18,42 +19,87 @@ pub(crate) const SERVING_KEY: &str = "serving.key";
 /// The key that service account tokens are signed with, and its public half.
 pub(crate) const TOKEN_KEY: &str = "service-account.key";
 pub(crate) const TOKEN_PUBLIC_KEY: &str = "service-account.pub";
-/// The kubeconfig of the controller manager.
-pub(crate) const CONTROLLER_MANAGER_CONFIG: &str = "controller-manager.kubeconfig";
 
 /// A client certificate: Kubernetes takes the user from its CN and the groups from its O.
-struct Client {
+pub(crate) struct Client {
     name: &'static str,
     user: &'static str,
     group: Option<&'static str>,
+    /// The kubeconfig, in the folder of the keys.
+    pub(crate) config: &'static str,
 }
 
-/// The person at the keyboard, and the operator when it runs outside the cluster.
-const ADMIN: Client = Client {
+/// The person at the keyboard, the operator when it runs outside the cluster, and the API server
+/// when it asks kubelet.
+pub(crate) const ADMIN: Client = Client {
     name: "admin",
     user: "admin",
     group: Some("system:masters"),
+    config: ADMIN_CONFIG,
 };
-const CONTROLLER_MANAGER: Client = Client {
+pub(crate) const CONTROLLER_MANAGER: Client = Client {
     name: "controller-manager",
     user: "system:kube-controller-manager",
     group: None,
+    config: "controller-manager.kubeconfig",
 };
+pub(crate) const SCHEDULER: Client = Client {
+    name: "scheduler",
+    user: "system:kube-scheduler",
+    group: None,
+    config: "scheduler.kubeconfig",
+};
+pub(crate) const KUBELET: Client = Client {
+    name: "kubelet",
+    // Of the node that is called so: see cluster::NODE.
+    user: "system:node:node0",
+    group: Some("system:nodes"),
+    config: "kubelet.kubeconfig",
+};
+pub(crate) const KUBE_PROXY: Client = Client {
+    name: "kube-proxy",
+    user: "system:kube-proxy",
+    group: None,
+    config: "kube-proxy.kubeconfig",
+};
+pub(crate) const COREDNS: Client = Client {
+    name: "coredns",
+    user: "coredns",
+    group: None,
+    config: "coredns.kubeconfig",
+};
+pub(crate) const TRAEFIK: Client = Client {
+    name: "traefik",
+    user: "traefik",
+    group: None,
+    config: "traefik.kubeconfig",
+};
+
+/// The one that users are told of lies beside the folder of the keys.
+const ADMIN_CONFIG: &str = "../kubeconfig";
+
+const CLIENTS: [Client; 7] = [
+    ADMIN,
+    CONTROLLER_MANAGER,
+    SCHEDULER,
+    KUBELET,
+    KUBE_PROXY,
+    COREDNS,
+    TRAEFIK,
+];
 
 /// Makes what is missing, and the kubeconfigs, which name the port of the API server.
 pub(crate) fn ensure(site: &Site) -> Result<(), Error> {
-    // Written last, so that a crash in between makes all of it anew.
-    let complete = site.pki("complete");
+    // Written last, so that a crash in between makes all of it anew. The number is of what is made.
+    let complete = site.pki("complete-2");
     if !complete.exists() {
         make(site)?;
         write(&complete, "")?;
     }
-    write_kubeconfig(site, &ADMIN, &site.kubeconfig())?;
-    write_kubeconfig(
-        site,
-        &CONTROLLER_MANAGER,
-        &site.pki(CONTROLLER_MANAGER_CONFIG),
-    )
+    for client in CLIENTS {
+        write_kubeconfig(site, &client, &site.pki(client.config))?;
+    }
+    Ok(())
 }
 
 fn make(site: &Site) -> Result<(), Error> {
@@ -77,7 +123,7 @@ fn make(site: &Site) -> Result<(), Error> {
         SERVING_CERT,
         SERVING_KEY,
     )?;
-    for client in [ADMIN, CONTROLLER_MANAGER] {
+    for client in CLIENTS {
         let mut params = self::params(client.user, client.group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         sign(
@@ -115,6 +161,9 @@ fn params(common_name: &str, organization: Option<&str>) -> CertificateParams {
 fn serving_params() -> Result<CertificateParams, rcgen::Error> {
     let names = [
         HOST,
+        NODE_ADDRESS,
+        // The first address of Services, which is that of the Service `kubernetes`.
+        "10.96.0.1",
         "localhost",
         "kubernetes",
         "kubernetes.default",
@@ -146,11 +195,13 @@ fn sign(
 }
 
 impl Client {
-    fn cert(&self) -> String {
+    /// Its certificate, in the folder of the keys.
+    pub(crate) fn cert(&self) -> String {
         format!("{}.crt", self.name)
     }
 
-    fn key(&self) -> String {
+    /// Its key, in the folder of the keys.
+    pub(crate) fn key(&self) -> String {
         format!("{}.key", self.name)
     }
 }

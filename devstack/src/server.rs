@@ -28,11 +28,41 @@ pub enum Server {
     Kafka,
     /// A Kafka Connect worker with Debezium's MySQL connector.
     Connect,
+    /// Kubernetes' choice of a node for each pod; this and what follows is for a cluster only.
+    Scheduler,
+    /// Runs the containers of pods.
+    Containerd,
+    /// Kubernetes' agent on the node.
+    Kubelet,
+    /// Leads from the addresses of Services to those of pods.
+    KubeProxy,
+    /// The cluster's DNS.
+    #[serde(rename = "coredns")]
+    #[value(name = "coredns")]
+    CoreDns,
+    /// The ingress controller: HTTP and HTTPS from outside the cluster.
+    Traefik,
 }
 
 impl Server {
     /// Every server; one that is needed stands before those that need it.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::MySql,
+        Self::Kafka,
+        Self::Connect,
+        Self::Scheduler,
+        Self::Containerd,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::CoreDns,
+        Self::Traefik,
+    ];
+
+    /// The servers of a stack without a cluster.
+    pub const WITHOUT_NODE: [Self; 6] = [
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
@@ -50,6 +80,12 @@ impl Server {
             Self::MySql => "mysql",
             Self::Kafka => "kafka",
             Self::Connect => "connect",
+            Self::Scheduler => "scheduler",
+            Self::Containerd => "containerd",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::CoreDns => "coredns",
+            Self::Traefik => "traefik",
         }
     }
 
@@ -58,16 +94,35 @@ impl Server {
     /// Connect does not need MySQL: only a connector does, and it waits for it by itself.
     pub const fn needs(self) -> &'static [Self] {
         match self {
-            Self::Etcd | Self::MySql | Self::Kafka => &[],
+            Self::Etcd | Self::MySql | Self::Kafka | Self::Containerd => &[],
             Self::ApiServer => &[Self::Etcd],
-            Self::ControllerManager => &[Self::ApiServer],
+            Self::ControllerManager
+            | Self::Scheduler
+            | Self::KubeProxy
+            | Self::CoreDns
+            | Self::Traefik => &[Self::ApiServer],
+            Self::Kubelet => &[Self::ApiServer, Self::Containerd],
             Self::Connect => &[Self::Kafka],
         }
     }
 
-    /// True for the parts of the Kubernetes control plane.
+    /// True for the parts of Kubernetes.
     pub(crate) const fn is_kubernetes(self) -> bool {
-        matches!(self, Self::Etcd | Self::ApiServer | Self::ControllerManager)
+        matches!(
+            self,
+            Self::Etcd
+                | Self::ApiServer
+                | Self::ControllerManager
+                | Self::Scheduler
+                | Self::Kubelet
+                | Self::KubeProxy
+                | Self::CoreDns
+        )
+    }
+
+    /// True for what makes a cluster of a control plane, and needs a network of its own.
+    pub(crate) fn is_node(self) -> bool {
+        !Self::WITHOUT_NODE.contains(&self)
     }
 
     /// True for what runs on a Java virtual machine.

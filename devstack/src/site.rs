@@ -6,7 +6,7 @@
 //!      /databases.yaml        the MySQL server, as the operator wants to be told
 //!      /api-databases.yaml    the same with the api's account, which may do less
 //!      /kafka-client.yaml     how connectors get in to Kafka, where it is secured
-//!      /bin/kubectl
+//!      /bin/kubectl           and bin/helm for a cluster
 //!      /secrets/              passwords, one per file
 //!      /secrets/connect/      the ones that connectors may refer to
 //!      /tls/                  keys and certificates of the other servers, where they are secured
@@ -19,6 +19,7 @@
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
 
+use crate::cluster::{NODE_ADDRESS, Network};
 use crate::error::{Error, file_error};
 use crate::install::Dist;
 use crate::member::GuestName;
@@ -26,7 +27,8 @@ use crate::options::{Ports, SCHEMA};
 use crate::secrets::Secrets;
 use crate::server::Server;
 
-/// The address that every server listens on: the stack is for this machine only.
+/// The address that every server listens on: the stack is for this machine only. In the network of
+/// a cluster pods use them too, at the node's address.
 pub(crate) const HOST: &str = "127.0.0.1";
 
 /// The folder of one stack, its ports, and the artifacts it runs.
@@ -39,6 +41,8 @@ pub(crate) struct Site {
     pub(crate) schema: String,
     /// True when the servers demand TLS and a login.
     pub(crate) secured: bool,
+    /// The network of the cluster, where there is one.
+    pub(crate) network: Option<Network>,
 }
 
 impl Site {
@@ -55,11 +59,28 @@ impl Site {
             ports,
             schema: SCHEMA.into(),
             secured: false,
+            network: None,
         })
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The address that servers listen on which pods use as well.
+    pub(crate) fn listen(&self) -> &'static str {
+        match self.network {
+            Some(_) => "0.0.0.0",
+            None => HOST,
+        }
+    }
+
+    /// The address at which clients find the servers.
+    pub(crate) fn address(&self) -> &'static str {
+        match self.network {
+            Some(_) => NODE_ADDRESS,
+            None => HOST,
+        }
     }
 
     pub(crate) fn manifest(&self) -> PathBuf {
@@ -89,6 +110,15 @@ impl Site {
 
     pub(crate) fn kubectl(&self) -> PathBuf {
         self.dir.join("bin/kubectl")
+    }
+
+    pub(crate) fn helm(&self) -> PathBuf {
+        self.dir.join("bin/helm")
+    }
+
+    /// The socket of a cluster's containerd.
+    pub(crate) fn containerd_socket(&self) -> PathBuf {
+        self.of(Server::Containerd, "containerd.sock")
     }
 
     pub(crate) fn pki(&self, file: &str) -> PathBuf {

@@ -9,17 +9,18 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{self, Network};
 use crate::endpoints::{Endpoints, write_databases};
 use crate::error::{Error, file_error};
 use crate::graph;
-use crate::install::{Dist, lock};
+use crate::install::lock;
 use crate::member::Member;
 use crate::options::{Options, Ports, SCHEMA};
 use crate::pki;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::server::{Server, with_needs};
-use crate::servers::{before_end, set_kafka_password};
+use crate::servers::{before_end, import, set_kafka_password};
 use crate::site::{Site, write};
 use crate::start;
 use crate::tls;
@@ -51,6 +52,8 @@ struct Recorded {
     schema: String,
     #[serde(default)]
     secured: bool,
+    #[serde(default)]
+    network: Option<Network>,
 }
 
 fn default_schema() -> String {
@@ -86,6 +89,7 @@ impl Stack {
         let mut site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
         site.schema = options.schema;
         site.secured = options.secured;
+        site.network = options.network;
         let stack = Self {
             servers: with_needs(options.servers),
             progress: Progress::new(options.progress),
@@ -93,21 +97,12 @@ impl Stack {
             ephemeral: options.ephemeral,
             site,
         };
+        stack.check_network()?;
         let _lock = stack.lock().await?;
         if options.ephemeral {
-            // What a test left that was killed before it could end its stack.
-            for server in Server::ALL {
-                stack.kill(server).await?;
-            }
-            for process in stack.guest_processes()? {
-                process
-                    .kill()
-                    .await
-                    .map_err(file_error("end the guests of", stack.site.dir()))?;
-            }
-            stack.purge()?;
+            stack.clear_remains().await?;
         }
-        stack.refuse_other_ports()?;
+        stack.refuse_others()?;
         stack
             .site
             .dist
@@ -118,7 +113,27 @@ impl Stack {
             tls::ensure(&stack.site).await?;
         }
         graph::needed_first(&stack.servers, |server| stack.start(server)).await?;
+        if stack.site.network.is_some() && stack.servers.contains(&Server::ApiServer) {
+            cluster::apply_backends(&stack.site).await?;
+        }
         Ok(stack)
+    }
+
+    /// Ends what a test left that was killed before it could end its stack.
+    async fn clear_remains(&self) -> Result<(), Error> {
+        for server in Server::ALL {
+            self.kill(server).await?;
+        }
+        for process in self.guest_processes()? {
+            process
+                .kill()
+                .await
+                .map_err(file_error("end the guests of", self.site.dir()))?;
+        }
+        if let Some(network) = &self.site.network {
+            cluster::clear(&self.site, network)?;
+        }
+        self.purge()
     }
 
     /// The stack that an earlier `up` made in `dir`, with whatever of it runs now.
@@ -138,6 +153,7 @@ impl Stack {
         let mut site = Site::new(dir, Some(&recorded.dist), recorded.ports)?;
         site.schema = recorded.schema;
         site.secured = recorded.secured;
+        site.network = recorded.network;
         Ok(Self {
             servers: recorded.servers,
             progress: Progress::new(true),
@@ -156,7 +172,30 @@ impl Stack {
         let _lock = self.lock().await?;
         self.end_guests().await?;
         let all = BTreeSet::from(Server::ALL);
-        graph::needed_last(&all, |server| self.stop(server)).await
+        graph::needed_last(&all, |server| self.stop(server)).await?;
+        match &self.site.network {
+            Some(network) => cluster::clear(&self.site, network),
+            None => Ok(()),
+        }
+    }
+
+    /// Imports images into the cluster, from OCI or Docker archives.
+    ///
+    /// # Errors
+    /// When there is no cluster, or an archive is none.
+    pub async fn import(&self, archives: &[PathBuf]) -> Result<(), Error> {
+        if self.pid(Server::Containerd).is_none() {
+            return Err(Error::NotRunning(Server::Containerd));
+        }
+        for archive in archives {
+            import(&self.site, archive).await?;
+        }
+        Ok(())
+    }
+
+    /// The network of the cluster, where there is one.
+    pub const fn network(&self) -> Option<&Network> {
+        self.site.network.as_ref()
     }
 
     /// Removes the data, configuration and logs of all servers and guests; secrets and artifacts
@@ -310,14 +349,32 @@ impl Stack {
         lock(self.site.lock(), "stack", self.progress).await
     }
 
-    /// Servers that run have their ports in their configuration and in each other's.
-    fn refuse_other_ports(&self) -> Result<(), Error> {
-        let other = match Self::open(self.site.dir()) {
-            Ok(earlier) => earlier.site.ports != self.site.ports,
-            Err(_) => false,
+    /// A cluster has a network, and nobody else has its servers.
+    fn check_network(&self) -> Result<(), Error> {
+        match &self.site.network {
+            Some(network) if !network.is_entered() => Err(Error::OutsideNetwork(network.clone())),
+            Some(_) => Ok(()),
+            None => match self.servers.iter().find(|server| server.is_node()) {
+                Some(server) => Err(Error::NeedsCluster(*server)),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Servers that run have their ports in their configuration and in each other's, and cannot move
+    /// to another network.
+    fn refuse_others(&self) -> Result<(), Error> {
+        let Ok(earlier) = Self::open(self.site.dir()) else {
+            return Ok(());
         };
-        if other && Server::ALL.iter().any(|server| self.pid(*server).is_some()) {
+        if Server::ALL.iter().all(|server| self.pid(*server).is_none()) {
+            return Ok(());
+        }
+        if earlier.site.ports != self.site.ports {
             return Err(Error::OtherPorts(self.site.dir().to_owned()));
+        }
+        if earlier.site.network != self.site.network {
+            return Err(Error::OtherNetwork(self.site.dir().to_owned()));
         }
         Ok(())
     }
@@ -327,7 +384,10 @@ impl Stack {
         self.site.secrets().ensure()?;
         write_databases(&self.site)?;
         pki::ensure(&self.site)?;
-        link_kubectl(&self.site.dist, &self.site.kubectl())?;
+        link(self.site.dist.localkube(), &self.site.kubectl())?;
+        if self.site.network.is_some() {
+            link(&self.site.dist.helm(), &self.site.helm())?;
+        }
         let file = self.site.manifest();
         let manifest = Manifest {
             recorded: Recorded {
@@ -336,6 +396,7 @@ impl Stack {
                 servers: self.servers.clone(),
                 schema: self.site.schema.clone(),
                 secured: self.site.secured,
+                network: self.site.network.clone(),
             },
             endpoints: &self.endpoints,
         };
@@ -350,8 +411,8 @@ fn signal_error(member: &Member) -> impl FnOnce(std::io::Error) -> Error + use<>
     move |source| Error::Signal { member, source }
 }
 
-/// The program is kubectl when it is called so.
-fn link_kubectl(dist: &Dist, link: &Path) -> Result<(), Error> {
+/// Makes `link` lead to `program`. The one that is all of Kubernetes is kubectl when called so.
+fn link(program: &Path, link: &Path) -> Result<(), Error> {
     if let Some(folder) = link.parent() {
         fs::create_dir_all(folder).map_err(file_error("create", folder))?;
     }
@@ -361,7 +422,7 @@ fn link_kubectl(dist: &Dist, link: &Path) -> Result<(), Error> {
         }
         _ => {}
     }
-    symlink(dist.localkube(), link).map_err(file_error("link", link))
+    symlink(program, link).map_err(file_error("link", link))
 }
 
 impl Drop for Stack {
@@ -379,6 +440,10 @@ impl Drop for Stack {
         }
         for process in &processes {
             process.wait_until_gone();
+        }
+        if let Some(network) = &self.site.network {
+            // As below.
+            let _ = cluster::clear(&self.site, network);
         }
         // After a failed test its logs and data are worth a look.
         if !std::thread::panicking() {

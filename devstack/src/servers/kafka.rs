@@ -194,8 +194,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{HOST}:{controller}
 controller.listener.names=CONTROLLER
-listeners={listener}://{HOST}:{port},CONTROLLER://{HOST}:{controller}
-advertised.listeners={listener}://{HOST}:{port}
+listeners={listener}://{listen}:{port},CONTROLLER://{HOST}:{controller}
+advertised.listeners={listener}://{address}:{port}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,{listener}:{listener}
 inter.broker.listener.name={listener}
 {security}log.dirs={data}
@@ -223,6 +223,8 @@ log.cleaner.dedupe.buffer.size=8388608
 # Whoever tries out compaction need not wait 15 s for it.
 log.cleaner.backoff.ms=1000
 ",
+        listen = site.listen(),
+        address = site.address(),
         data = data.display()
     ))
 }

@@ -1,7 +1,7 @@
 //! The Kubernetes control plane: etcd, the API server and the controller manager.
 //!
-//! There is no node and no scheduler: custom resources, their validation, watches and garbage
-//! collection are all that the operator needs.
+//! Without a cluster there is no node and no scheduler: custom resources, their validation, watches
+//! and garbage collection are all that the operator needs.
 
 use http::{Request, Uri};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -9,7 +9,8 @@ use kube::{Client, Config};
 use tokio::process::Command;
 
 use super::{probe_http, root};
-use crate::pki;
+use crate::cluster::SERVICE_RANGE;
+use crate::pki::{self, ADMIN, CONTROLLER_MANAGER};
 use crate::server::Server;
 use crate::site::{HOST, Site};
 
@@ -50,7 +51,8 @@ pub(super) fn api_server(site: &Site) -> Command {
             "--etcd-servers",
             &format!("http://{HOST}:{}", site.ports.etcd),
         ])
-        .args(["--bind-address", HOST, "--advertise-address", HOST])
+        .args(["--bind-address", site.listen()])
+        .args(["--advertise-address", site.address()])
         .args(["--secure-port", &site.ports.apiserver.to_string()])
         .arg("--tls-cert-file")
         .arg(site.pki(pki::SERVING_CERT))
@@ -66,18 +68,32 @@ pub(super) fn api_server(site: &Site) -> Command {
         .arg(site.pki(pki::TOKEN_PUBLIC_KEY))
         .arg("--service-account-signing-key-file")
         .arg(site.pki(pki::TOKEN_KEY))
-        .args(["--service-cluster-ip-range", "10.96.0.0/16"])
-        .args(["--authorization-mode", "RBAC"])
-        // Nobody reaches it through the Service `kubernetes`, so its endpoints need no care.
-        .args(["--endpoint-reconciler-type", "none"])
+        .args(["--service-cluster-ip-range", SERVICE_RANGE])
         .arg("--profiling=false")
         // Ends at once: there is no load balancer that would have to notice first.
         .args(["--shutdown-delay-duration", "0s"]);
+    if site.network.is_some() {
+        command
+            .args(["--authorization-mode", "Node,RBAC"])
+            .args(["--enable-admission-plugins", "NodeRestriction"])
+            .arg("--allow-privileged")
+            // Logs and port-forwarding go through kubelet, which is not found by its name.
+            .args(["--kubelet-preferred-address-types", "InternalIP"])
+            .arg("--kubelet-client-certificate")
+            .arg(site.pki(&ADMIN.cert()))
+            .arg("--kubelet-client-key")
+            .arg(site.pki(&ADMIN.key()));
+    } else {
+        command
+            .args(["--authorization-mode", "RBAC"])
+            // Nobody reaches it through the Service `kubernetes`, so its endpoints need no care.
+            .args(["--endpoint-reconciler-type", "none"]);
+    }
     command
 }
 
 pub(super) fn controller_manager(site: &Site) -> Command {
-    let config = site.pki(pki::CONTROLLER_MANAGER_CONFIG);
+    let config = site.pki(CONTROLLER_MANAGER.config);
     let mut command = component(site, "kube-controller-manager");
     command
         .arg("--kubeconfig")
@@ -103,7 +119,7 @@ pub(super) fn controller_manager(site: &Site) -> Command {
 }
 
 /// A part of the one program that holds them all.
-fn component(site: &Site, name: &str) -> Command {
+pub(super) fn component(site: &Site, name: &str) -> Command {
     let mut command = Command::new(site.dist.localkube());
     command.arg(name);
     command
@@ -122,15 +138,8 @@ pub(super) async fn probe_controller_manager(site: &Site) -> Result<(), String> 
 }
 
 /// `GET path` on `port` succeeds for the administrator, over TLS with the stack's own authority.
-async fn probe_tls(site: &Site, port: u16, path: &str) -> Result<(), String> {
-    let kubeconfig = Kubeconfig::read_from(site.kubeconfig()).map_err(|error| root(&error))?;
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| root(&error))?;
-    let uri = format!("https://{HOST}:{port}").parse::<Uri>();
-    config.cluster_url = uri.map_err(|error| error.to_string())?;
-    let client = Client::try_from(config).map_err(|error| root(&error))?;
+pub(super) async fn probe_tls(site: &Site, port: u16, path: &str) -> Result<(), String> {
+    let client = client(site, port).await?;
     let request = Request::get(path)
         .body(Vec::new())
         .map_err(|error| error.to_string())?;
@@ -138,4 +147,16 @@ async fn probe_tls(site: &Site, port: u16, path: &str) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(error) => Err(root(&error)),
     }
+}
+
+/// The administrator's client of the server on `port`.
+pub(super) async fn client(site: &Site, port: u16) -> Result<Client, String> {
+    let kubeconfig = Kubeconfig::read_from(site.kubeconfig()).map_err(|error| root(&error))?;
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| root(&error))?;
+    let uri = format!("https://{HOST}:{port}").parse::<Uri>();
+    config.cluster_url = uri.map_err(|error| error.to_string())?;
+    Client::try_from(config).map_err(|error| root(&error))
 }

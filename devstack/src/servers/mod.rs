@@ -4,10 +4,12 @@
 //! `command` is how it is run, `probe` asks it once whether it is ready.
 
 mod connect;
+mod edge;
 mod java;
 mod kafka;
 mod kubernetes;
 mod mysql;
+mod node;
 
 use std::fs;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use crate::server::Server;
 use crate::site::Site;
 
 pub(crate) use kafka::set_password as set_kafka_password;
+pub(crate) use node::import;
 
 /// How long the preparations of a server's end may take.
 const BEFORE_END_LIMIT: Duration = Duration::from_secs(2);
@@ -33,6 +36,12 @@ pub(crate) async fn prepare(server: Server, site: &Site) -> Result<(), Error> {
         Server::MySql => mysql::prepare(site).await,
         Server::Kafka => kafka::prepare(site).await,
         Server::Connect => connect::prepare(site),
+        Server::Scheduler => node::prepare_scheduler(site),
+        Server::Containerd => node::prepare_containerd(site),
+        Server::Kubelet => node::prepare_kubelet(site).await,
+        Server::KubeProxy => node::prepare_kube_proxy(site),
+        Server::CoreDns => edge::prepare_coredns(site).await,
+        Server::Traefik => edge::prepare_traefik(site).await,
     }
 }
 
@@ -45,6 +54,12 @@ pub(crate) fn command(server: Server, site: &Site) -> Command {
         Server::MySql => mysql::command(site),
         Server::Kafka => kafka::command(site),
         Server::Connect => connect::command(site),
+        Server::Scheduler => node::scheduler(site),
+        Server::Containerd => node::containerd(site),
+        Server::Kubelet => node::kubelet(site),
+        Server::KubeProxy => node::kube_proxy(site),
+        Server::CoreDns => edge::coredns(site),
+        Server::Traefik => edge::traefik(site),
     };
     command.current_dir(site.of(server, ""));
     command
@@ -67,6 +82,12 @@ pub(crate) async fn probe(server: Server, site: &Site) -> Result<(), String> {
         Server::MySql => mysql::probe(site).await,
         Server::Kafka => kafka::probe(site).await,
         Server::Connect => connect::probe(site).await,
+        Server::Scheduler => node::probe_scheduler(site).await,
+        Server::Containerd => node::probe_containerd(site).await,
+        Server::Kubelet => node::probe_kubelet(site).await,
+        Server::KubeProxy => node::probe_kube_proxy(site).await,
+        Server::CoreDns => edge::probe_coredns(site).await,
+        Server::Traefik => edge::probe_traefik(site).await,
     }
 }
 

@@ -164,7 +164,7 @@ lc_messages_dir={base}/share
 character_sets_dir={base}/share/charsets
 datadir={data}
 init_file={init_file}
-bind_address={HOST}
+bind_address={listen}
 port={port}
 # Within the data folder: an absolute path might be longer than a socket's may be.
 socket=mysql.sock
@@ -187,6 +187,7 @@ innodb_flush_log_at_trx_commit=2
 sync_binlog=0
 max_connections=400
 ",
+        listen = site.listen(),
         base = base.display(),
         data = data(site).display(),
         init_file = init_file(site).display(),
