@@ -11,10 +11,14 @@ export GAMECAST_DIST ?= $(CURDIR)/$(STACK)/dist
 ##@ Try it
 
 .PHONY: demo
-demo: ## Start everything with live odds and print the page's URL
+demo: ## Start everything with live odds and print the page's URL; CLUSTER=kind for one in kind
+ifeq ($(CLUSTER),kind)
+	demo/kind
+else
 	demo/check
 	$(MAKE) --no-print-directory release web
 	demo/up
+endif
 
 .PHONY: down
 down: ## Stop what `make demo` started; data stays in .devstack
@@ -29,6 +33,12 @@ build: ## Build all programs for debugging
 .PHONY: release
 release: ## Build the programs for use
 	$(CARGO) build --release --locked -p operator -p fanout -p api -p devstack
+
+.PHONY: images
+images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar
+	images/sbom $(or $(CARGO_TARGET_DIR),target)/sbom
+	$(CARGO) run -q --locked -p devstack -- install
+	images/build release operator fanout api connect
 
 .PHONY: web
 web: web/dist/index.html ## Build the page
@@ -56,6 +66,7 @@ lint: ## Formatting, clippy, the architecture's dependency rules
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	./lint/architecture
+	cd lint/kind && GOWORK=off go run . ../../kind-config.yaml
 
 .PHONY: test-unit
 test-unit: ## Tests that need no server
