@@ -21,6 +21,8 @@ function developmentConfig(): Plugin {
 
 export default defineConfig({
   plugins: [react(), developmentConfig()],
+  // The page may be in a folder of its host: it names what it loads from where it is.
+  base: "./",
   build: {
     target: "es2022",
     // React and MQTT.js, 180 kB when compressed: the page needs both before it can show anything.

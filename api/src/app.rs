@@ -48,10 +48,10 @@ pub(crate) fn router(app: App, page: Page) -> Router {
                 .with_rejection_response(|_: ProtectionError| Error::CrossOrigin.into_response()),
         );
     // The files are part of the program. Without "none" the page would ask a server of its
-    // maker's to validate the document.
+    // maker's to validate the document. The document is named from where the page is.
     let docs = SwaggerUi::new(DOCS)
         .url(DOCUMENT, document)
-        .config(Config::default().validator_url("none"));
+        .config(Config::new([format!("..{DOCUMENT}")]).validator_url("none"));
     let docs = Router::from(docs).layer(SetResponseHeaderLayer::overriding(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(security::DOCS_POLICY),

@@ -6,6 +6,7 @@
 use clap::{Parser, Subcommand};
 use service::telemetry::Format;
 
+use crate::check::CheckArgs;
 use crate::serve::ServeArgs;
 use crate::simulate::SimulateArgs;
 
@@ -33,6 +34,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Writes odds that walk at random into games, through the HTTP API, for demonstrations.
     Simulate(SimulateArgs),
+    /// Makes a game, sends it a row, reads that from fanout, and deletes the game: whether all of an
+    /// installation works together.
+    Check(CheckArgs),
 }
 
 #[cfg(test)]

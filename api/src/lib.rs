@@ -1,4 +1,4 @@
-//! The HTTP API of Gamecast, and a simulator that speaks to it.
+//! The HTTP API of Gamecast, and two clients of it: a simulator, and the check of an installation.
 //!
 //! ```text
 //!              +- endpoints/games ---- games ------> Kubernetes API server   apply, delete
@@ -9,6 +9,7 @@
 //!              +- /docs, /openapi.json
 //!
 //!   simulate --> POST /games/{id}/odds, as any other client
+//!   check -----> POST /games/{id}, POST /games/{id}/odds, and fanout's WebSocket
 //! ```
 //!
 //! * `request` takes a request apart, `error` and `problem` say what is wrong with it.
@@ -18,12 +19,15 @@
 //! Inserting a row asks Kubernetes nothing: the watched copy tells the table and its columns.
 
 mod app;
+mod check;
 mod cli;
+mod client;
 mod endpoints;
 mod error;
 mod games;
 mod insert;
 mod metrics;
+mod mount;
 mod odds;
 mod page;
 mod problem;
@@ -36,7 +40,9 @@ mod spec;
 mod tables;
 mod view;
 
+pub use check::{CheckArgs, CheckError, check};
 pub use cli::{Cli, Command};
+pub use client::CallError;
 pub use problem::{FieldError, Problem};
 pub use serve::{Listeners, ServeArgs, ServeError, serve};
 pub use simulate::{SimulateArgs, SimulateError, simulate};

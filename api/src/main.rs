@@ -1,4 +1,4 @@
-//! The program `api`: `api serve` and `api simulate`.
+//! The program `api`: `api serve`, `api simulate` and `api check`.
 
 use anyhow::{Context, Result};
 use api::{Cli, Command, Listeners};
@@ -18,6 +18,7 @@ async fn main() -> Result<()> {
             api::serve(&args, client, listeners, shutdown).await?;
         }
         Command::Simulate(args) => api::simulate(&args, shutdown).await?,
+        Command::Check(args) => api::check(&args).await?,
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use database::{DatabaseError, Databases};
 use prometheus_client::registry::Registry;
+use service::PathPrefix;
 use service::admin::{self, Readiness};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -17,6 +18,7 @@ use url::Url;
 use crate::app::{self, App};
 use crate::games::Games;
 use crate::metrics::Metrics;
+use crate::mount::below;
 use crate::page::{Fanout, Page};
 use crate::tables::Tables;
 
@@ -46,6 +48,11 @@ pub struct ServeArgs {
     #[arg(long, env = "GAMECAST_API_NAMESPACE", default_value = "default")]
     pub namespace: String,
 
+    /// The path below which all of it is, as in /live for /live/games, where an ingress has more than
+    /// this on its host and does not rewrite paths.
+    #[arg(long, env = "GAMECAST_API_PATH_PREFIX", default_value = "")]
+    pub path_prefix: PathPrefix,
+
     /// The folder of the built web page. Without it / leads to the API's documentation.
     #[arg(long, env = "GAMECAST_API_WEB_DIR", value_name = "FOLDER")]
     pub web_dir: Option<PathBuf>,
@@ -60,7 +67,7 @@ pub struct ServeArgs {
     pub fanout_port: u16,
 }
 
-fn websocket_url(text: &str) -> Result<Url, String> {
+pub(crate) fn websocket_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
         "ws" | "wss" => Ok(url),
@@ -133,7 +140,8 @@ pub async fn serve(
         namespace = args.namespace,
         "serving the API",
     );
-    let public = axum::serve(listeners.public, app::router(app, page))
+    let router = below(args.path_prefix.clone(), app::router(app, page));
+    let public = axum::serve(listeners.public, router)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let admin = admin::serve(listeners.admin, readiness, registry, shutdown.clone());
     let overdue = async {

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use clap::Parser;
+use service::PathPrefix;
 use service::telemetry::Format;
 
 use crate::kafka::catchup::CatchUpLimits;
@@ -31,6 +32,11 @@ pub struct Args {
         default_value = "0.0.0.0:9081"
     )]
     pub admin_listen: SocketAddr,
+
+    /// The path below which clients connect, as in /live for /live/ws, where an ingress has more than
+    /// this on its host and does not rewrite paths.
+    #[arg(long, env = "GAMECAST_FANOUT_PATH_PREFIX", default_value = "")]
+    pub path_prefix: PathPrefix,
 
     /// The Kafka brokers to begin with, host:port separated by commas.
     #[arg(
@@ -267,6 +273,7 @@ impl Args {
                 trusted: self.trusted_proxy.clone(),
                 header: self.address_header,
             },
+            path_prefix: self.path_prefix.clone(),
             full_retry: self.full_retry,
             limits: Limits {
                 connections: self.max_connections,

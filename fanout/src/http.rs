@@ -80,6 +80,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) proxies: &'a Proxies,
     /// WebSockets may be compressed.
     pub(crate) compression: bool,
+    /// What stands before every path.
+    pub(crate) prefix: &'a str,
     /// The other end of the socket.
     pub(crate) peer: IpAddr,
 }
@@ -93,14 +95,20 @@ impl Rules<'_> {
 /// Reads the head of a request and decides what it is answered.
 pub(crate) fn open(head: &[u8], rules: &Rules<'_>) -> Result<Opening, Answer> {
     let request = parse(head).map_err(|refusal| refusal.answer(""))?;
-    if request.uri().path() == "/events" {
+    // What does not have the prefix is no path of this server.
+    let path = request
+        .uri()
+        .path()
+        .strip_prefix(rules.prefix)
+        .unwrap_or_default();
+    if path == "/events" {
         return events::open(&request, rules);
     }
-    upgrade(&request, rules).map_err(|refusal| refusal.answer(""))
+    upgrade(path, &request, rules).map_err(|refusal| refusal.answer(""))
 }
 
-fn upgrade(request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal> {
-    let mqtt = match request.uri().path() {
+fn upgrade(path: &str, request: &Request<()>, rules: &Rules<'_>) -> Result<Opening, Refusal> {
+    let mqtt = match path {
         "/ws" => false,
         "/mqtt" => true,
         _ => return Err(Refusal::NotFound),

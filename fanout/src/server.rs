@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use service::PathPrefix;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -144,6 +145,8 @@ pub struct Settings {
     pub origins: Vec<AllowOrigin>,
     /// Who is believed when it says whose connection it passes on.
     pub proxies: Proxies,
+    /// What stands before every path.
+    pub path_prefix: PathPrefix,
     /// Least time after which a client that was not taken in may come back.
     pub full_retry: Duration,
     pub limits: Limits,

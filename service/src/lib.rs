@@ -6,9 +6,14 @@
 //!        --> shutdown::signal_token  a token that SIGINT and SIGTERM cancel
 //!        --> admin::serve            /livez  /readyz  /metrics
 //! ```
+//!
+//! And what a program is told of where it is: [`PathPrefix`].
 
 pub mod admin;
+mod path_prefix;
 pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "traces")]
 pub mod traces;
+
+pub use path_prefix::{PathPrefix, PathPrefixError};

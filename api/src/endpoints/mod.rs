@@ -16,6 +16,8 @@ use crate::app::App;
         title = "Gamecast",
         description = "Live events, each a Kubernetes object and a MySQL table whose rows reach browsers as messages. Errors are problem documents of RFC 9457."
     ),
+    // Beside the document, wherever that is.
+    servers((url = ".")),
     tags(
         (name = "games", description = "The games"),
         (name = "odds", description = "Rows of the games' tables"),

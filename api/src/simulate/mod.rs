@@ -6,7 +6,6 @@
 //! ```
 
 mod backoff;
-mod client;
 mod fixture;
 mod lanes;
 mod run;
@@ -52,7 +51,7 @@ pub enum SimulateError {
     Client(#[source] reqwest::Error),
 }
 
-fn http_url(text: &str) -> Result<Url, String> {
+pub(crate) fn http_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
         "http" => Ok(url),

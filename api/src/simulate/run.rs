@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::client::{CallError, Client};
 use super::fixture::fixture;
 use super::lanes::Lanes;
 use super::walk::Walk;
 use super::{SimulateArgs, SimulateError};
+use crate::client::{CallError, Client};
 use crate::view::GameView;
 
 /// How often the games are listed.
@@ -34,7 +35,7 @@ pub async fn simulate(
     args: &SimulateArgs,
     shutdown: CancellationToken,
 ) -> Result<(), SimulateError> {
-    let client = Client::new(args.url.clone())?;
+    let client = Client::new(args.url.clone()).map_err(SimulateError::Client)?;
     let over = async {
         match args.duration {
             Some(duration) => sleep(duration).await,
@@ -66,7 +67,7 @@ async fn create(args: &SimulateArgs, client: &Client) {
     for number in 0..usize::from(args.games) {
         let (id, name) = (demo_id(number), fixture(number));
         loop {
-            match client.create(&id, &name).await {
+            match client.apply(&id, &json!({"displayName": name})).await {
                 Ok(()) => break,
                 Err(error @ CallError::Refused(_)) => {
                     tracing::warn!(id, %error, "failed to create a game, going on without");

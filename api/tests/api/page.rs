@@ -44,6 +44,40 @@ async fn the_page_is_served_with_fitting_headers() {
 }
 
 #[tokio::test]
+async fn all_of_it_is_below_the_path_prefix() {
+    let flags = ["--web-dir={web}", "--path-prefix=/live"];
+    let api = World::ready(Kubernetes::default().client().await, &flags).await;
+    for path in [
+        "/live/",
+        "/live/assets/index-4f2a.js",
+        "/live/config.json",
+        "/live/docs/",
+    ] {
+        assert_eq!(api.get(path).await.status(), 200, "{path}");
+    }
+    assert_eq!(api.get("/live/games?limit=2").await.status(), 200);
+    let bare = api.get("/live?a=b").await;
+    assert_eq!(
+        (bare.status().as_u16(), header(&bare, "location")),
+        (308, "/live/?a=b")
+    );
+    let docs = api.get("/live/docs").await;
+    assert_eq!(
+        (docs.status().as_u16(), header(&docs, "location")),
+        (303, "/live/docs/")
+    );
+    for path in [
+        "/",
+        "/games",
+        "/config.json",
+        "/livegames",
+        "/live/live/games",
+    ] {
+        assert_eq!(refused(api.get(path).await).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_learns_where_fanout_is() {
     let api = World::ready(
         Kubernetes::default().client().await,

@@ -87,6 +87,18 @@ To a server, which is one of this release or where the values say: `(list $ "kaf
     {{- end }}
 {{- end }}
 
+{{/* To pods of this release, at a port: `(list $ COMPONENTS PORT)`. */}}
+{{- define "gamecast.toRule" -}}
+{{- $root := index . 0 -}}
+- ports: [{port: {{ index . 2 }}, protocol: TCP}]
+  to:
+    {{- range index . 1 }}
+    - podSelector:
+        matchLabels:
+          {{- include "gamecast.selector" (list $root .) | nindent 10 }}
+    {{- end }}
+{{- end }}
+
 {{/* A policy: `(list $ "fanout" INGRESS-RULES EGRESS-RULES)`. */}}
 {{- define "gamecast.networkPolicy" -}}
 {{- $root := index . 0 -}}

@@ -12,6 +12,10 @@ const LIMITS: FilterLimits = FilterLimits {
 };
 
 fn judge(head: &[u8], origins: &[AllowOrigin]) -> Result<Opening, Answer> {
+    judge_below("", head, origins)
+}
+
+fn judge_below(prefix: &str, head: &[u8], origins: &[AllowOrigin]) -> Result<Opening, Answer> {
     let proxies = Proxies {
         trusted: vec!["10.0.0.0/8".parse().unwrap()],
         header: AddressHeader::XForwardedFor,
@@ -21,6 +25,7 @@ fn judge(head: &[u8], origins: &[AllowOrigin]) -> Result<Opening, Answer> {
         filters: LIMITS,
         proxies: &proxies,
         compression: true,
+        prefix,
         peer: "10.0.0.1".parse().unwrap(),
     };
     open(head, &rules)
@@ -50,6 +55,25 @@ fn filters(target: &str) -> Vec<String> {
             filters.iter().map(ToString::to_string).collect()
         }
         Endpoint::Mqtt => panic!("no filters"),
+    }
+}
+
+#[test]
+fn everything_is_below_the_prefix() {
+    let at = |path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: odds.example\r\n{UPGRADE}\r\n");
+        judge_below("/live", head.as_bytes(), &[])
+    };
+    assert!(matches!(
+        at("/live/ws").unwrap().endpoint,
+        Endpoint::Json(_)
+    ));
+    assert!(matches!(
+        at("/live/events").unwrap().endpoint,
+        Endpoint::Events(..)
+    ));
+    for path in ["/ws", "/events", "/livews", "/live", "/live/live/ws"] {
+        assert_eq!(refused(at(path)).1, 404, "{path}");
     }
 }
 

@@ -124,6 +124,7 @@ fn judge(state: &Shared, head: &[u8], peer: IpAddr, place: &mut Place) -> Result
         filters: settings.limits.filters(),
         proxies: &settings.proxies,
         compression: settings.compression,
+        prefix: settings.path_prefix.as_str(),
         peer,
     };
     let opening = http::open(head, &rules)?;

@@ -20,6 +20,7 @@ use fanout::server::{
 use futures::{SinkExt, StreamExt};
 use route::{Records, Route};
 use serde_json::Value;
+use service::PathPrefix;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -56,6 +57,7 @@ pub(crate) fn settings() -> Settings {
             trusted: Vec::new(),
             header: AddressHeader::XForwardedFor,
         },
+        path_prefix: PathPrefix::default(),
         full_retry: Duration::from_secs(5),
         limits: Limits {
             connections: 1000,

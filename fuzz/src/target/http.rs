@@ -32,6 +32,7 @@ pub fn http(data: &[u8]) {
         filters: FILTERS,
         proxies: &proxies,
         compression: true,
+        prefix: "",
         peer,
     };
     match open(&data[..end.min(MAX_HEAD)], &rules) {

@@ -4,9 +4,9 @@ export interface Config {
   readonly mqttUrl: string;
 }
 
-/** Reads `/config.json` of the server that the page came from. Fails with a message for people. */
+/** Reads `config.json` beside the page, of the server that the page came from. Fails with a message for people. */
 export async function loadConfig(fetchJson: typeof fetch = fetch): Promise<Config> {
-  const response = await fetchJson("/config.json", { cache: "no-store" }).catch(() => {
+  const response = await fetchJson("config.json", { cache: "no-store" }).catch(() => {
     throw new Error("the page's server does not answer");
   });
   if (!response.ok) throw new Error(`config.json: HTTP ${response.status}`);

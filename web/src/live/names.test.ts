@@ -51,8 +51,8 @@ describe("the list", () => {
     names.start();
     await pass();
     expect(fetchJson.mock.calls.map(([url]) => url)).toEqual([
-      "/games?limit=1000",
-      "/games?limit=1000&continue=a%26b",
+      "games?limit=1000",
+      "games?limit=1000&continue=a%26b",
     ]);
     expect(learnt).toEqual({ "1": "A x B", "2": "C x D" });
   });

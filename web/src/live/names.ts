@@ -126,7 +126,7 @@ async function* readPages(fetchJson: typeof fetch): AsyncGenerator<readonly List
     const query = new URLSearchParams({ limit: String(PAGE) });
     if (typeof after === "string") query.set("continue", after);
     const signal = AbortSignal.timeout(PAGE_TIMEOUT);
-    const response = await fetchJson(`/games?${query}`, { cache: "no-store", signal });
+    const response = await fetchJson(`games?${query}`, { cache: "no-store", signal });
     if (response.status >= 500 || response.status === 429) throw new Error(`games: HTTP ${response.status}`);
     if (!response.ok || !response.headers.get("content-type")?.startsWith("application/json")) return;
     const list: unknown = await response.json();

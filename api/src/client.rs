@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use thiserror::Error;
 use url::Url;
 
-use super::SimulateError;
 use crate::problem::Problem;
 use crate::view::{GameList, GameView};
 
@@ -19,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why a request came to nothing.
 #[derive(Debug, Error)]
-pub(super) enum CallError {
+pub enum CallError {
     /// Nobody answered, or not with anything of use; worth another try later.
     #[error("the API is not reachable: {0}")]
     Unreachable(#[from] reqwest::Error),
@@ -32,22 +31,19 @@ pub(super) enum CallError {
 
 /// A client of the API.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
 }
 
 impl Client {
-    pub(super) fn new(base: Url) -> Result<Self, SimulateError> {
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(SimulateError::Client)?;
+    pub(crate) fn new(base: Url) -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         Ok(Self { http, base })
     }
 
     /// All games.
-    pub(super) async fn games(&self) -> Result<Vec<GameView>, CallError> {
+    pub(crate) async fn games(&self) -> Result<Vec<GameView>, CallError> {
         let mut games = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -64,15 +60,29 @@ impl Client {
         }
     }
 
-    /// Creates the game `id`, or names the one that is there.
-    pub(super) async fn create(&self, id: &str, name: &str) -> Result<(), CallError> {
+    /// The game `id`, where there is one.
+    pub(crate) async fn game(&self, id: &str) -> Result<Option<GameView>, CallError> {
+        let response = self.http.get(self.url(&["games", id])).send().await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(successful(response).await?.json().await?))
+    }
+
+    /// Creates the game `id`, or changes the one that is there.
+    pub(crate) async fn apply(&self, id: &str, spec: &Value) -> Result<(), CallError> {
         let url = self.url(&["games", id]);
-        let body = json!({"displayName": name});
-        answered(self.http.post(url).json(&body)).await.map(drop)
+        answered(self.http.post(url).json(spec)).await.map(drop)
+    }
+
+    /// Deletes the game `id`.
+    pub(crate) async fn delete(&self, id: &str) -> Result<(), CallError> {
+        let url = self.url(&["games", id]);
+        answered(self.http.delete(url)).await.map(drop)
     }
 
     /// Inserts a row.
-    pub(super) async fn send(&self, id: &str, row: &Map<String, Value>) -> Result<(), CallError> {
+    pub(crate) async fn send(&self, id: &str, row: &Map<String, Value>) -> Result<(), CallError> {
         let url = self.url(&["games", id, "odds"]);
         answered(self.http.post(url).json(row)).await.map(drop)
     }
@@ -87,7 +97,10 @@ impl Client {
 }
 
 async fn answered(request: RequestBuilder) -> Result<Response, CallError> {
-    let response = request.send().await?;
+    successful(request.send().await?).await
+}
+
+async fn successful(response: Response) -> Result<Response, CallError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
