@@ -26,7 +26,7 @@ struct Stub {
 }
 
 async fn show(State(stub): State<Stub>) -> Response {
-    match &*stub.game.lock().unwrap() {
+    match &*stub.game.lock().expect("no panic") {
         None => StatusCode::NOT_FOUND.into_response(),
         Some(name) => Json(json!({
             "id": "gamecast-check", "displayName": name, "ready": stub.ready, "reason": "Waiting",
@@ -38,12 +38,12 @@ async fn show(State(stub): State<Stub>) -> Response {
 
 async fn apply(State(stub): State<Stub>, Json(spec): Json<Value>) -> StatusCode {
     assert_eq!(spec["deletionPolicy"], "Delete");
-    *stub.game.lock().unwrap() = spec["displayName"].as_str().map(str::to_owned);
+    *stub.game.lock().expect("no panic") = spec["displayName"].as_str().map(str::to_owned);
     StatusCode::CREATED
 }
 
 async fn delete(State(stub): State<Stub>) -> StatusCode {
-    *stub.game.lock().unwrap() = None;
+    *stub.game.lock().expect("no panic") = None;
     StatusCode::NO_CONTENT
 }
 
@@ -73,18 +73,18 @@ async fn checked(
         )
         .route("/games/gamecast-check/odds", post(row))
         .with_state(stub);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let fanout = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let fanout = format!("ws://{}/ws", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut client = accept_async(socket).await.unwrap();
-        let row = sent.recv().await.unwrap();
+        let (socket, _) = listener.accept().await.expect("a connection");
+        let mut client = accept_async(socket).await.expect("a WebSocket");
+        let row = sent.recv().await.expect("a row");
         for message in messages(&row) {
-            client.send(message).await.unwrap();
+            client.send(message).await.expect("a client");
         }
         // Open until the check is over.
         std::future::pending::<()>().await;
@@ -99,11 +99,11 @@ async fn checked(
         &fanout,
         "--timeout=2s",
     ];
-    let Command::Check(args) = Cli::try_parse_from(line).unwrap().command else {
+    let Command::Check(args) = Cli::try_parse_from(line).expect("valid flags").command else {
         panic!("the line says check");
     };
     let result = api::check(&args).await;
-    let left = game.lock().unwrap().clone();
+    let left = game.lock().expect("no panic").clone();
     (result, left)
 }
 
