@@ -83,8 +83,7 @@ test-web: web/node_modules/.package-lock.json ## Types, lints and tests of the p
 	cd web && npm run check && npm test
 
 .PHONY: test-chart
-test-chart: ## Lints and tests of the chart, and a real API server that takes what it renders
-	$(CARGO) build -q --locked -p devstack
+test-chart: build ## Lints and tests of the chart, and a real API server that takes what it renders
 	charts/test
 
 .PHONY: e2e

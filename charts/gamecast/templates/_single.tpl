@@ -70,10 +70,6 @@ startupProbe:
 readinessProbe:
   tcpSocket: {port: {{ $component }}}
   periodSeconds: 5
-livenessProbe:
-  tcpSocket: {port: {{ $component }}}
-  periodSeconds: 20
-  failureThreshold: 6
 resources:
   {{- toYaml $values.resources | nindent 2 }}
 securityContext:
