@@ -16,6 +16,10 @@ be read.
 {{- range list "/config.json" "/favicon.svg" "/index.html" "/games" "/" }}
 - {path: {{ $prefix }}{{ . }}, type: Exact, component: api}
 {{- end }}
+{{- with $prefix }}
+# Without the slash it is led to the page.
+- {path: {{ . }}, type: Exact, component: api}
+{{- end }}
 {{- else if eq .Values.public.api "All" }}
 - {path: {{ $prefix }}/, type: Prefix, component: api}
 {{- end }}
