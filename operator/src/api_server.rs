@@ -1,35 +1,19 @@
-//! The API server: its requests counted, and so many at a time.
-//!
-//! A client of kube's queues without end what it is asked; a thousand objects that change at once
-//! would all write their status at once.
-
-use std::sync::Arc;
+//! The API server's requests, counted.
 
 use http::{Method, Request, Uri};
 use kube::Client;
 use kube::client::Body;
-use tokio::sync::Semaphore;
 use tower::service_fn;
 
 use crate::calls::Calls;
 
-/// Requests under way at once, watches not counted: as many as the API server's default flow
-/// control takes of a service account without queueing it behind others.
-const REQUESTS: usize = 32;
-
-/// `client`, each of whose requests is counted and waits for its turn.
+/// `client`, each of whose requests is counted.
 pub(crate) fn observed(client: Client, calls: Calls) -> Client {
     let namespace = client.default_namespace().to_owned();
-    let permits = Arc::new(Semaphore::new(REQUESTS));
     let service = service_fn(move |request: Request<Body>| {
-        let (client, calls, permits) = (client.clone(), calls.clone(), permits.clone());
+        let (client, calls) = (client.clone(), calls.clone());
         async move {
             let call = call(request.method(), request.uri());
-            // A watch lasts, and takes nobody's turn. The Lease has no time for turns.
-            let _permit = match call {
-                WATCH | LEASE => None,
-                _ => permits.acquire().await.ok(),
-            };
             let exchange = async {
                 match client.send(request).await {
                     Ok(answer) if answer.status().as_u16() < 400 => Ok(answer),

@@ -18,6 +18,7 @@ use crate::conflict::{Claimant, Conflicts};
 use crate::events::Events;
 use crate::failpoint::FailPointArgs;
 use crate::kafka::{Routes, Topics};
+use crate::kubernetes::Turns;
 use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics};
@@ -30,6 +31,7 @@ use crate::sweep::Departed;
 /// Clients, caches and what is remembered.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    pub(crate) turns: Turns,
     /// What everything that is done is bound to.
     pub(crate) term: Term,
     /// Where a test wants the process to end.

@@ -27,6 +27,7 @@ use crate::context::{Context, Triggers};
 use crate::events::Events;
 use crate::failure::Failed;
 use crate::kafka::{Access, Markers, Routes, Topics, Watched};
+use crate::kubernetes::Turns;
 use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Backend, Metrics};
@@ -177,6 +178,7 @@ impl Duty {
         let ctx = Context {
             events: Events::new(client.clone()),
             client: client.clone(),
+            turns: Turns::default(),
             term: term.clone(),
             fail_point: args.fail_point.clone(),
             call_timeout: args.call_timeout,
