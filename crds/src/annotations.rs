@@ -12,9 +12,13 @@ pub const RECONCILE_AT: &str = "gamecast.dev/reconcile-at";
 /// nothing is waited for.
 pub const ABANDON: &str = "gamecast.dev/abandon";
 
+/// A time (RFC 3339) that is later than that of the last such wish: the connector of the Game begins
+/// anew with a snapshot of all its tables.
+pub const RESNAPSHOT_AT: &str = "gamecast.dev/resnapshot-at";
+
 /// When the object was released from its finalizer, because the operator is being uninstalled
 /// (RFC 3339). Written and removed by the operator.
 pub const RELEASED: &str = "gamecast.dev/released";
 
 /// All of them.
-pub const ALL: [&str; 4] = [PAUSED, RECONCILE_AT, ABANDON, RELEASED];
+pub const ALL: [&str; 5] = [PAUSED, RECONCILE_AT, ABANDON, RESNAPSHOT_AT, RELEASED];

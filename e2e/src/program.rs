@@ -47,6 +47,14 @@ impl Program {
         self
     }
 
+    /// Gives a flag that it has another value, which counts from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == name);
+        if let Some(argument) = at.and_then(|at| self.arguments.get_mut(at + 1)) {
+            *argument = value.into();
+        }
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn argument(mut self, value: &str) -> Self {

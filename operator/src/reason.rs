@@ -111,7 +111,9 @@ impl Reason {
                 | Self::TableMismatch
                 | Self::TopicMismatch
                 | Self::ServerIdTaken
+                | Self::DatabaseUnfit
                 | Self::HistoryLost
+                | Self::BinlogPurged
         )
     }
 

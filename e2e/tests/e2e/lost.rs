@@ -29,7 +29,7 @@ async fn with_a_row(world: &World) -> Result<Value> {
     Ok(client.positions())
 }
 
-/// Awaits that all games say `reason`, and that nothing helps by itself.
+/// Awaits that all games say `reason`, and that nothing helps by itself: they are stalled.
 async fn all_say(world: &World, reason: &str) -> Result<()> {
     for id in GAMES {
         let object = format!("game/{id}");
@@ -40,18 +40,22 @@ async fn all_say(world: &World, reason: &str) -> Result<()> {
             told["message"].to_string().contains("resnapshot-at"),
             "{told}"
         );
+        world
+            .condition(&object, "Stalled", |c| c["reason"] == reason)
+            .await?;
     }
     Ok(())
 }
 
-/// Does what the games' messages say.
-async fn resnapshot(world: &World) -> Result<()> {
+/// Does what the games' messages say; the time that it asks with.
+async fn resnapshot(world: &World) -> Result<String> {
     let now = Timestamp::now();
     let annotate = format!(
         "annotate --overwrite game/{} gamecast.dev/resnapshot-at={now}",
         GAMES[0]
     );
-    world.kubectl.run(&annotate).await.map(drop)
+    world.kubectl.run(&annotate).await?;
+    Ok(now.to_string())
 }
 
 /// Awaits that a client which resumes with `positions` is told of the gap of each game, and shown
@@ -114,6 +118,36 @@ pub(crate) async fn a_lost_schema_history_is_told_and_a_snapshot_goes_on(
     world.kafka.delete_topic("gamecast.history.default").await?;
     all_say(world, "HistoryLost").await?;
     resnapshot(world).await?;
+    resumes_with_a_gap(world, &positions, 1).await?;
+    world.discard(&GAMES).await
+}
+
+pub(crate) async fn a_snapshot_is_made_as_soon_as_it_is_asked_for(world: &mut World) -> Result<()> {
+    let positions = with_a_row(world).await?;
+    // Nothing else has the game looked at.
+    world.operator.terminate().await?;
+    world.operator.set("--resync-interval", "1h");
+    world.operator.start_ready().await?;
+    let game = format!("game/{}", GAMES[0]);
+    let run = format!("annotate {game} gamecast.dev/reconcile-at=now");
+    world.kubectl.run(&run).await?;
+    until("the run", async || {
+        let found = world.kubectl.get(&game).await?;
+        let handled = &found["status"]["lastHandledReconcileAt"];
+        ensure!(handled == "now", "{handled}");
+        Ok(())
+    })
+    .await?;
+    let asked = resnapshot(world).await?;
+    until("the connector to begin anew", async || {
+        let config = world.connectors().config("gamecast.default").await?;
+        ensure!(config["gamecast.resnapshot-at"] == asked, "{config}");
+        Ok(())
+    })
+    .await?;
+    world.operator.terminate().await?;
+    world.operator.set("--resync-interval", "5s");
+    world.operator.start_ready().await?;
     resumes_with_a_gap(world, &positions, 1).await?;
     world.discard(&GAMES).await
 }

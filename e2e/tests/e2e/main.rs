@@ -87,6 +87,7 @@ fn main() -> Result<ExitCode> {
         poison::statements_in_the_binlog_stop_nobody_else,
         lost::a_purged_binlog_is_told_and_a_snapshot_goes_on,
         lost::a_lost_schema_history_is_told_and_a_snapshot_goes_on,
+        lost::a_snapshot_is_made_as_soon_as_it_is_asked_for,
         lost::lost_offsets_are_a_gap,
         replica::rows_go_on_from_a_promoted_replica,
         faults::a_game_applied_while_mysql_is_down_becomes_ready,

@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use crds::annotations::RESNAPSHOT_AT;
 use k8s_openapi::jiff::Timestamp;
 
 use super::record::Record;
@@ -18,7 +19,7 @@ use crate::connect::{Cause, Connector, State, Trace};
 use crate::failure::Failure;
 use crate::metrics::Backend;
 use crate::mysql::Server;
-use crate::plan::{ConnectorPlan, RESNAPSHOT_AT};
+use crate::plan::ConnectorPlan;
 use crate::reason::Reason;
 use crate::server_check::{self, Checked};
 

@@ -13,6 +13,7 @@ mod topic;
 
 use std::collections::BTreeMap;
 
+use crds::annotations::RESNAPSHOT_AT;
 use crds::{ConnectorMode, DeletionPolicy, Feed, Game, Violation};
 use database::Database;
 use k8s_openapi::jiff::Timestamp;
@@ -30,10 +31,6 @@ pub(crate) use topic::{MAX_RECORD_BYTES, TopicPlan};
 
 use crate::failure::{Failure, Retry};
 use crate::reason::Reason;
-
-/// The annotation by which a person has the connector of a Game begin anew with a snapshot: a time
-/// that is later than that of the last such wish.
-pub(crate) const RESNAPSHOT_AT: &str = "gamecast.dev/resnapshot-at";
 
 /// The kinds of objects, as route keys and logs write them.
 pub(crate) const GAME: &str = "Game";
