@@ -290,7 +290,6 @@ impl Parts {
         if let Some(position) = self.markers.arrival(&token, arrival, self.timeout).await {
             return Ok(position);
         }
-        self.make_stray_topics(plan).await?;
         let message = format!(
             "a marker row in the table {} did not reach the topic {topic} within {}: the connector {} does not stream yet",
             plan.marker_table,

@@ -93,6 +93,11 @@ impl Conflicts {
         claim.is_some_and(|claim| claim.uid == uid && claim.generation == generation)
     }
 
+    /// True when an object claims the Kafka topic.
+    pub(crate) fn is_claimed(&self, topic: &str) -> bool {
+        self.lock().topics.contains_key(topic)
+    }
+
     /// Notes what an object claims, in place of what it claimed before.
     pub(crate) fn claim(&self, claimant: Claimant) {
         let mut claims = self.lock();

@@ -93,6 +93,7 @@ impl Duty {
                 () = known => {}
                 () = ctx.routes.run(&ctx.topics, readiness) => {}
                 () = watch::servers(ctx.clone(), self.args.topic_check_interval) => {}
+                () = watch::strays(ctx.clone(), self.args.topic_check_interval) => {}
                 () = watch::objects(ctx.clone()) => {}
                 () = watch::routes(ctx.clone(), watched) => {}
                 () = shutdown.cancelled() => {}

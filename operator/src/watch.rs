@@ -4,6 +4,7 @@
 //!   every few seconds   all topics, all connectors, each database --> objects to reconcile
 //!   each object event   who lost to whom, what was left behind    --> objects to reconcile, sweep
 //!   each resync         everything                                --> all objects to reconcile
+//!                       captured tables that no Game has          --> their topics
 //!   each foreign route  a record that this process did not write  --> the object to reconcile
 //! ```
 
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::backoff;
 use crate::conflict::{Losers, turned};
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::kafka::Watched;
 use crate::plan::{self, FEED, GAME};
 use crate::sweep::sweep;
@@ -54,6 +56,34 @@ pub(crate) async fn servers(ctx: Arc<Context>, period: Duration) {
             fire(&ctx, ctx.memory.unfinished());
         }
         before = trouble;
+    }
+}
+
+/// Looks after the captured tables that no Game has, for ever: every `period` after their topics,
+/// and each resync after the tables themselves.
+pub(crate) async fn strays(ctx: Arc<Context>, period: Duration) {
+    ctx.objects_known().await;
+    let is_claimed = |topic: &str| ctx.conflicts.is_claimed(topic);
+    let finding = every(ctx.resync, "look for captured tables", async || {
+        ctx.capture.find_strays(&is_claimed).await
+    });
+    let keeping = every(period, "keep the topics of captured tables", async || {
+        ctx.capture.keep_strays(&is_claimed).await
+    });
+    // On its own, as it waits for Connect to commit.
+    let forgetting = every(ctx.resync, "forget captured tables", async || {
+        ctx.capture.forget_strays(&is_claimed).await
+    });
+    tokio::join!(finding, keeping, forgetting);
+}
+
+/// Does `work` every `period`, for ever.
+async fn every(period: Duration, action: &str, work: impl AsyncFn() -> Result<(), Failure>) {
+    loop {
+        sleep(backoff::jittered(period)).await;
+        if let Err(failure) = work().await {
+            tracing::debug!(reason = %failure.reason, "cannot {action}: {failure}");
+        }
     }
 }
 
@@ -124,20 +154,20 @@ async fn conflicts(ctx: &Context) {
     let mut before = Losers::new();
     loop {
         ctx.claims.notified().await;
-        tokio::time::sleep(DEBOUNCE).await;
+        sleep(DEBOUNCE).await;
         let begun = Instant::now();
         let losers = ctx.conflicts.losers();
         fire(ctx, turned(&before, &losers).into_iter().collect());
         before = losers;
         // With very many objects this takes a while, and so it comes less often.
-        tokio::time::sleep(begun.elapsed() * REST).await;
+        sleep(begun.elapsed() * REST).await;
     }
 }
 
 /// Has all objects reconciled together, so that what each of them asks is one call for many.
 async fn rounds(ctx: &Context) {
     loop {
-        tokio::time::sleep(backoff::jittered(ctx.resync)).await;
+        sleep(backoff::jittered(ctx.resync)).await;
         for game in ctx.games.state() {
             ctx.triggers.fire(&plan::key(GAME, &*game));
         }
@@ -152,7 +182,7 @@ async fn leftovers(ctx: &Context) {
     let mut next = Instant::now();
     loop {
         tokio::select! {
-            () = ctx.gone.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = ctx.gone.notified() => sleep(DEBOUNCE).await,
             () = sleep_until(next) => {}
         }
         let wait = match sweep(ctx).await {

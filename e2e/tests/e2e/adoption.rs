@@ -156,3 +156,21 @@ pub(crate) async fn a_topic_that_does_not_fit_is_a_conflict_and_stays_as_it_is(
     .await?;
     world.discard(&["taken"]).await
 }
+
+pub(crate) async fn an_empty_topic_of_a_table_that_was_nobodys_is_adopted(
+    world: &mut World,
+) -> Result<()> {
+    // As Connect makes it, and the operator.
+    let topic = "gamecast.gameodds.game_returned";
+    let settings = [
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "3600000"),
+        ("segment.ms", "1800000"),
+        ("max.message.bytes", "2097152"),
+    ];
+    world.kafka.create_topic(topic, &settings).await?;
+    world.ready_game("returned", json!({})).await?;
+    let policy = world.kafka.setting(topic, "cleanup.policy").await?;
+    ensure!(policy == "compact", "{policy}");
+    world.discard(&["returned"]).await
+}

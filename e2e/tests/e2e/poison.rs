@@ -1,7 +1,9 @@
 //! What one game's table, or another schema, does to the connector that all games share.
 
 use anyhow::{Result, ensure};
+use devstack::Server;
 use e2e::games::{connect, insert, topic};
+use e2e::metrics::Metrics;
 use e2e::patience::until;
 use e2e::{Fanout, JsonClient, World};
 use mysql_async::Conn;
@@ -125,6 +127,58 @@ pub(crate) async fn rows_without_a_key_stop_nobody_else(world: &mut World) -> Re
         .await
 }
 
+pub(crate) async fn a_table_that_no_game_has_stops_nobody_without_its_topic(
+    world: &mut World,
+) -> Result<()> {
+    const TOPIC: &str = "gamecast.gameodds.game_orphan";
+    let mut bystander = Bystander::new(world, "abiding").await?;
+    let mut conn = connect(&world.mysql).await?;
+    conn.query_drop("CREATE TABLE game_orphan (x INT)").await?;
+    conn.query_drop("INSERT INTO game_orphan VALUES (1)")
+        .await?;
+    let has_topic = async |wanted: bool| {
+        until("the table's topic to come or to go", async || {
+            let topics = world.kafka.topics().await?;
+            ensure!(topics.iter().any(|topic| topic == TOPIC) == wanted);
+            Ok(())
+        })
+        .await
+    };
+    has_topic(true).await?;
+    // The operator has looked at the tables since: the second look began after this.
+    let looks = async || {
+        let metrics = Metrics::read(&world.operator_metrics()).await?;
+        let name = "gamecast_operator_backend_call_seconds_count";
+        anyhow::Ok(metrics.sum(name, &[("call", "list tables")]))
+    };
+    let before = looks().await?;
+    until("two looks at the tables", async || {
+        ensure!(looks().await? >= before + 2.0);
+        Ok(())
+    })
+    .await?;
+
+    // The topic of a table that is there.
+    world.kafka.delete_topic(TOPIC).await?;
+    conn.query_drop("INSERT INTO game_orphan VALUES (2)")
+        .await?;
+    bystander.goes_on().await?;
+    has_topic(true).await?;
+
+    // Table and topic, while a row is on its way.
+    world.stack.freeze(Server::Connect)?;
+    conn.query_drop("INSERT INTO game_orphan VALUES (3)")
+        .await?;
+    conn.query_drop("DROP TABLE game_orphan").await?;
+    world.kafka.delete_topic(TOPIC).await?;
+    world.stack.thaw(Server::Connect)?;
+    bystander.goes_on().await?;
+    // What was made only for that row does not stay.
+    has_topic(false).await?;
+    bystander.goes_on().await?;
+    world.discard(&["abiding"]).await
+}
+
 pub(crate) async fn what_is_done_to_a_table_by_hand_stops_nobody_else(
     world: &mut World,
 ) -> Result<()> {
@@ -200,7 +254,7 @@ pub(crate) async fn ddl_that_debezium_cannot_parse_stops_nobody(world: &mut Worl
         .await?;
     bystander.goes_on().await?;
     // And it was not even restarted.
-    let log = std::fs::read_to_string(world.stack.log(devstack::Server::Connect))?;
+    let log = std::fs::read_to_string(world.stack.log(Server::Connect))?;
     ensure!(
         log.contains("Ignoring unparseable DDL"),
         "Debezium has learnt to parse it"

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::restarts::{RestartArgs, Restarts};
+use super::strays::Strays;
 use crate::connect::{Cause, State};
 use crate::position::Position;
 use crate::server_check::Checked;
@@ -37,6 +38,8 @@ struct Known {
     lenient: Option<Cause>,
     /// Tables with a row that was left out.
     left_out: BTreeSet<String>,
+    /// Tables that no Game has.
+    strays: Strays,
 }
 
 impl Record {
@@ -168,6 +171,11 @@ impl Record {
     /// True when a row of the table was left out.
     pub(super) fn has_left_out(&self, table: &str) -> bool {
         self.lock().left_out.contains(table)
+    }
+
+    /// Looks at or changes what is known of tables that no Game has.
+    pub(super) fn strays<T>(&self, change: impl FnOnce(&mut Strays) -> T) -> T {
+        change(&mut self.lock().strays)
     }
 
     /// The table has no such row any more.

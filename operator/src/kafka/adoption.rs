@@ -2,7 +2,8 @@
 
 use rdkafka::admin::ConfigEntry;
 
-use super::{TopicError, Topics};
+use super::topics::merged;
+use super::{Topic, TopicError, Topics};
 use crate::plan::TopicPlan;
 
 /// What became of a topic.
@@ -25,13 +26,30 @@ impl Topics {
         };
         let entries = self.entries(&plan.name).await?;
         let differences = differences(plan, topic.partitions, &entries);
-        if differences.is_empty() {
+        if differences.is_empty() || self.is_unused_stray(plan, &topic, &entries).await? {
             return Ok(());
         }
         Err(TopicError::Occupied {
             topic: topic.name,
             differences: differences.join(", "),
         })
+    }
+
+    /// True when the topic was made for a table that no Game had, and never held a record.
+    async fn is_unused_stray(
+        &self,
+        plan: &TopicPlan,
+        topic: &Topic,
+        entries: &[ConfigEntry],
+    ) -> Result<bool, TopicError> {
+        let stray = TopicPlan::stray(&plan.name, plan.replication);
+        Ok(i32::try_from(topic.partitions) == Ok(stray.partitions)
+            && merged(&stray, entries).is_none()
+            && self.is_unused(topic).await?)
+    }
+
+    async fn is_unused(&self, topic: &Topic) -> Result<bool, TopicError> {
+        Ok(self.ends(topic).await?.iter().all(|end| *end == 0))
     }
 
     /// Deletes the topic that was made by the plan. One that is not as planned stays, and so does
@@ -50,7 +68,7 @@ impl Topics {
         } else {
             let entries = self.entries(&plan.name).await?;
             differences(plan, topic.partitions, &entries).is_empty()
-                && self.ends(&topic).await?.iter().all(|end| *end == 0)
+                && self.is_unused(&topic).await?
         };
         if !is_own {
             tracing::warn!(topic = plan.name, "left a topic that is not the object's");

@@ -199,7 +199,7 @@ fn topic(name: &str, description: Description, created: bool) -> Topic {
 
 /// The configuration to set so that the topic is as planned, none when it already is. Kafka's
 /// AlterConfigs resets what is not named, so what others have set is named too.
-fn merged(plan: &TopicPlan, entries: &[ConfigEntry]) -> Option<HashMap<String, String>> {
+pub(super) fn merged(plan: &TopicPlan, entries: &[ConfigEntry]) -> Option<HashMap<String, String>> {
     let is = |key: &str| entries.iter().find(|entry| entry.name == key);
     let drifted = plan
         .config

@@ -4,7 +4,7 @@
 //!   Server --+- check_fitness / password_changed
 //!            +- inspect   columns of tables and names of games, one query for all who ask
 //!            +- ensure_table / delete_table, each with the table's lock
-//!            +- tables, wide_tables, largest_row   for when something is wrong
+//!            +- tables, and wide_tables, largest_row for when something is wrong
 //!            +- ensure_marker_table / delete_marker_table / write_marker
 //! ```
 

@@ -1,4 +1,4 @@
-//! What there is of tables beside those that a Game asks for, looked up when something is wrong.
+//! What there is of tables beside those that a Game asks for.
 
 use std::collections::BTreeMap;
 

@@ -201,10 +201,14 @@ impl ConnectorPlan {
         table == self.tables || self.is_shared() && table.starts_with(&self.tables)
     }
 
+    /// The name of the topic of a table that it captures.
+    pub(crate) fn topic_of(&self, table: &str) -> String {
+        format!("{}{table}", self.topics)
+    }
+
     /// The topic of a table that it captures and that no Game has.
     pub(crate) fn stray_topic(&self, table: &str) -> TopicPlan {
-        let name = format!("{}{table}", self.topics);
-        TopicPlan::stray(&name, self.marker_topic.replication)
+        TopicPlan::stray(&self.topic_of(table), self.marker_topic.replication)
     }
 
     /// The topics that must be there before the connector is.
