@@ -40,7 +40,7 @@ use crate::reason::Reason;
 use crate::settle::settle;
 use record::Record;
 
-pub(crate) use restarts::RestartArgs;
+pub(crate) use restarts::{RestartArgs, Restarts};
 
 /// Characters of a marker's token.
 const TOKEN_CHARS: usize = 24;
@@ -73,6 +73,8 @@ pub(crate) struct Asked {
     pub(crate) resnapshot_at: Option<Timestamp>,
     /// True when the connector has got over what it was lenient for.
     pub(crate) is_over: bool,
+    /// How often it was restarted, as the asker's status tells.
+    pub(crate) restarts: Option<Restarts>,
 }
 
 /// All connectors.

@@ -108,6 +108,14 @@ impl Record {
         self.lock().snapshot.clone()
     }
 
+    /// Notes how often it was restarted as statuses tell it, where this process has not looked yet.
+    pub(super) fn recall(&self, told: Option<Restarts>) {
+        let mut known = self.lock();
+        if let Some(told) = told.filter(|_| known.state.is_none()) {
+            known.restarts = told;
+        }
+    }
+
     /// Notes what Kafka Connect says of it.
     pub(super) fn seen(&self, state: &State, args: &RestartArgs) {
         let mut known = self.lock();

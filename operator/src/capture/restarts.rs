@@ -36,6 +36,15 @@ pub(crate) struct Restarts {
 }
 
 impl Restarts {
+    /// So many, of which the last was then: as a status tells it.
+    pub(crate) fn told(count: u32, last: Option<Timestamp>) -> Self {
+        Self {
+            count,
+            last,
+            down: None,
+        }
+    }
+
     /// Notes that the connector failed. None where it is to be restarted now, else how long that
     /// must wait.
     pub(crate) fn failed(&mut self, args: &RestartArgs, now: Timestamp) -> Option<Duration> {
@@ -107,6 +116,18 @@ mod tests {
         // A clock that was set back waits the whole time, and no longer.
         let left = restarts.failed(&ARGS, minute(5));
         assert_eq!(left, Some(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn what_a_status_tells_goes_on_where_it_was() {
+        let mut told = Restarts::told(3, Some(minute(0)));
+        let left = told.failed(&ARGS, minute(2));
+        assert_eq!(left, Some(Duration::from_secs(600)));
+        assert_eq!(told.failed(&ARGS, minute(12)), None);
+        assert_eq!(told.count, 4);
+        let mut old = Restarts::told(3, Some(minute(0)));
+        old.runs(&ARGS, minute(61));
+        assert_eq!(old, Restarts::default());
     }
 
     #[test]

@@ -38,6 +38,8 @@ impl Parts {
         record: &Record,
         asked: &[Asked],
     ) -> Result<(), Failure> {
+        let told = asked.iter().filter_map(|asked| asked.restarts);
+        record.recall(told.max_by_key(|restarts| restarts.last));
         let server = self.server(plan)?;
         let checked = self.checked(server, plan, record).await?;
         let plan = &plan.with_password(checked.password.clone());

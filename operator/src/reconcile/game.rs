@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use crds::{Condition, ConditionType, ConnectorMode, Game, GameStatus};
+use crds::{Condition, ConditionType, ConnectorMode, ConnectorTask, Game, GameStatus};
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
 use super::{Made, Reconciled, publish, step, whole};
-use crate::capture::Asked;
+use crate::capture::{Asked, Restarts};
 use crate::context::Context;
 use crate::events::{Action, Told};
 use crate::failure::{At, Failed, Failure, Retry};
@@ -163,12 +163,15 @@ impl Reconciled for Game {
 
         let asked = Asked {
             resnapshot_at: plan.resnapshot_at,
+            restarts: made.connector_task.as_ref().map(restarts),
             ..Asked::default()
         };
         let connecting = step(ConditionType::ConnectorReady);
         let ensured = ctx.capture.ensure_capture(&plan.connector, asked);
         let ensured = ensured.instrument(connecting.clone()).await;
-        made.connector_task = ctx.capture.task(connector);
+        // What was told before counts for as long as this process has not looked.
+        let task = ctx.capture.task(connector);
+        made.connector_task = task.or_else(|| made.connector_task.take());
         let note = ensured.at(ConditionType::ConnectorReady)?;
         let note = note.map_or_else(String::new, |note| format!("; {note}"));
         made.connector = Some(connector.clone());
@@ -288,6 +291,12 @@ async fn tell_left_out(
         );
     }
     Ok(())
+}
+
+/// How often the connector was restarted, as a status tells it.
+fn restarts(task: &ConnectorTask) -> Restarts {
+    let last = task.last_restart.as_ref().map(|time| time.0);
+    Restarts::told(u32::try_from(task.restarts).unwrap_or_default(), last)
 }
 
 fn server<'a>(ctx: &'a Context, plan: &GamePlan) -> Result<&'a Server, Failed> {
