@@ -7,8 +7,8 @@
 //! ```
 //!
 //! While a call is under way questions queue up, and the next call takes them all. Where several
-//! ask, a call waits a moment for more: those who were answered together ask on together. So with
-//! one asker nothing waits, and with a thousand there are few calls.
+//! ask, a call waits for as long as more of them come: those who were answered together ask on
+//! together. So with one asker nothing waits, and with a thousand there are few calls.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::sleep;
 /// Most questions in one call, so that no request outgrows what a server takes.
 const MAX_QUESTIONS: usize = 500;
 
-/// How long a call waits for more questions, once there are several.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long a call waits for another question, once there are several, and how often in a row.
+const GATHER: (Duration, u32) = (Duration::from_millis(5), 20);
 
 /// Asks questions `Q` of a worker that answers many of them at once.
 pub(crate) struct Batch<Q, A> {
@@ -48,10 +48,17 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         tokio::spawn(async move {
             let mut taken = Vec::new();
             while waiting.recv_many(&mut taken, max).await > 0 {
-                if (2..max).contains(&taken.len()) {
-                    sleep(GATHER).await;
-                    let room = max - taken.len();
-                    taken.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(room));
+                for _ in 0..GATHER.1 {
+                    let before = taken.len();
+                    if !(2..max).contains(&before) {
+                        break;
+                    }
+                    sleep(GATHER.0).await;
+                    let more = std::iter::from_fn(|| waiting.try_recv().ok());
+                    taken.extend(more.take(max - before));
+                    if taken.len() == before {
+                        break;
+                    }
                 }
                 // Who has gone meanwhile needs no answer.
                 let (questions, askers): (Vec<_>, Vec<_>) = taken

@@ -13,6 +13,7 @@ mod faults;
 mod feeds;
 mod lifecycle;
 mod lost;
+mod many;
 mod page;
 mod poison;
 mod policy;
@@ -91,6 +92,7 @@ fn main() -> Result<ExitCode> {
         lost::a_lost_schema_history_is_told_and_a_snapshot_goes_on,
         lost::a_snapshot_is_made_as_soon_as_it_is_asked_for,
         lost::lost_offsets_are_a_gap,
+        many::a_hundred_unchanged_games_are_looked_at_with_a_few_calls,
         replica::rows_go_on_from_a_promoted_replica,
         faults::a_game_applied_while_mysql_is_down_becomes_ready,
         faults::a_game_applied_while_connect_is_down_becomes_ready,
