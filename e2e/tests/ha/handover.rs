@@ -1,10 +1,12 @@
 //! How one leader follows another.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use devstack::Server;
 use e2e::patience::until;
+use serde_json::json;
 
 use crate::world::{Name, World};
 
@@ -40,6 +42,38 @@ pub(crate) async fn a_leader_that_is_told_to_end_hands_over_at_once(
     world.operator(leader).start_ready().await?;
     ensure!(!world.leads(leader).await?, "two lead");
     Ok(())
+}
+
+pub(crate) async fn two_without_an_election_say_that_there_is_one_too_many(
+    world: &mut World,
+) -> Result<()> {
+    for name in Name::BOTH {
+        world.operator(name).terminate().await?;
+    }
+    for name in Name::BOTH {
+        let operator = world.operator(name);
+        operator.start_with(&["--leader-election", "false"])?;
+        operator.ready().await?;
+    }
+    world.ready_game("served-twice").await?;
+    let change = Cell::new(0);
+    until("one of them to say so", async || {
+        change.set(change.get() + 1);
+        let name = json!({"displayName": format!("name {}", change.get())});
+        world.apply("served-twice", name).await?;
+        let logs = [world.log(Name::A)?, world.log(Name::B)?].concat();
+        ensure!(logs.contains("without leader election only one may run"));
+        Ok(())
+    })
+    .await?;
+    for name in Name::BOTH {
+        world.operator(name).terminate().await?;
+    }
+    for name in Name::BOTH {
+        world.operator(name).start_ready().await?;
+    }
+    world.leader().await?;
+    world.kubectl.await_ready("game/served-twice").await
 }
 
 pub(crate) async fn a_leader_without_the_api_server_stops_and_stands_again(

@@ -37,6 +37,7 @@ fn main() -> Result<ExitCode> {
         frozen::a_leader_frozen_before_it_drops_a_table_harms_nothing_of_the_next_game,
         frozen::a_leader_frozen_before_it_deletes_a_topic_harms_nothing_of_the_next_game,
         killed::leaders_killed_under_changes_do_nothing_twice,
+        handover::two_without_an_election_say_that_there_is_one_too_many,
         handover::a_leader_without_the_api_server_stops_and_stands_again,
     ];
     trials::run(World::up(), tests.into())

@@ -79,6 +79,11 @@ impl World {
         &mut self.operators[name as usize]
     }
 
+    /// What an operator has logged.
+    pub(crate) fn log(&self, name: Name) -> Result<String> {
+        self.operators[name as usize].log()
+    }
+
     /// What an operator says about who leads; an operator that does not answer says nothing.
     pub(crate) async fn leads(&self, name: Name) -> Result<bool> {
         let answer = reqwest::Client::new()

@@ -180,6 +180,10 @@ pub(crate) enum TopicError {
     Occupied { topic: String, differences: String },
     #[error("the topic {topic} was made and does not show at {servers} yet")]
     NotVisible { topic: String, servers: String },
+    #[error(
+        "another operator has begun to write the topic {topic} at {servers}; without leader election only one may run"
+    )]
+    Fenced { topic: String, servers: String },
     #[error("the routes topic {topic} has not been read to its end yet")]
     RoutesNotRead { topic: String },
     #[error("failed to {action}: Kafka at {servers} did not answer within {}", humantime::format_duration(*after))]
@@ -204,6 +208,7 @@ impl From<TopicError> for Failure {
             TopicError::RoutesNotRead { .. } => Reason::RoutesNotRead,
             TopicError::Partitions { .. } => Reason::TopicMismatch,
             TopicError::Occupied { .. } => Reason::Conflict,
+            TopicError::Fenced { .. } => Reason::KafkaRefused,
             TopicError::Refused { code, .. } if is_refusal(*code) => Reason::KafkaRefused,
             _ => Reason::KafkaUnavailable,
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::TryFutureExt;
 use futures::future::try_join_all;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -63,11 +64,18 @@ impl Publisher {
         let written = self.transact(&producer, changes).await;
         if written.is_ok() {
             *slot = Some(producer);
-        } else {
-            // Waits a moment for what it has sent.
-            spawn_blocking(move || drop(producer));
+            return written;
         }
-        written
+        let fatal = producer.client().fatal_error();
+        // Waits a moment for what it has sent.
+        spawn_blocking(move || drop(producer));
+        match fatal {
+            Some((RDKafkaErrorCode::Fenced, _)) => Err(TopicError::Fenced {
+                topic: self.topic.clone(),
+                servers: self.access.servers(),
+            }),
+            _ => written,
+        }
     }
 
     async fn start(&self) -> Result<Arc<FutureProducer>, TopicError> {
