@@ -171,10 +171,19 @@ impl Stack {
     pub async fn down(&self) -> Result<(), Error> {
         let _lock = self.lock().await?;
         self.end_guests().await?;
+        if let Some(network) = &self.site.network {
+            // The API server would wait for pods that watch it until it is killed.
+            self.stop(Server::Kubelet).await?;
+            self.stop(Server::Containerd).await?;
+            cluster::end_pods(&self.site, network)?;
+        }
         let all = BTreeSet::from(Server::ALL);
         graph::needed_last(&all, |server| self.stop(server)).await?;
         match &self.site.network {
-            Some(network) => cluster::clear(&self.site, network),
+            Some(network) => {
+                cluster::clear(&self.site, network)?;
+                network.remove()
+            }
             None => Ok(()),
         }
     }
@@ -443,7 +452,7 @@ impl Drop for Stack {
         }
         if let Some(network) = &self.site.network {
             // As below.
-            let _ = cluster::clear(&self.site, network);
+            let _ = cluster::clear(&self.site, network).and_then(|()| network.remove());
         }
         // After a failed test its logs and data are worth a look.
         if !std::thread::panicking() {

@@ -61,11 +61,11 @@ pub(crate) fn keep_sysctls(site: &Site) -> Result<(), Error> {
     write(&file, Value::Object(kept).to_string())
 }
 
-/// Ends all pods of the cluster in `network` and removes what it left outside of its folder, and
-/// the network itself. The servers have ended. Blocks until it is done.
+/// Ends what pods there are in `network` and removes what the cluster left outside of its folder. The
+/// servers have ended. Blocks until it is done.
 pub(crate) fn clear(site: &Site, network: &Network) -> Result<(), Error> {
     let sockets = shim_sockets(site);
-    end_processes(site, network)?;
+    end_pods(site, network)?;
     remove_cgroups(network)?;
     unmount(&site.run())?;
     // What containerd knows of running containers, as /run is empty when a machine starts.
@@ -75,12 +75,12 @@ pub(crate) fn clear(site: &Site, network: &Network) -> Result<(), Error> {
     }
     remove_log_links(site)?;
     remove_results(network)?;
-    restore_sysctls(site)?;
-    network.remove()
+    restore_sysctls(site)
 }
 
-/// Kills shims and pods until there are none.
-fn end_processes(site: &Site, network: &Network) -> Result<(), Error> {
+/// Kills pods, and the shims that hold them, until there are none. Kubelet and containerd, which would
+/// start others, have ended. Blocks until it is done.
+pub(crate) fn end_pods(site: &Site, network: &Network) -> Result<(), Error> {
     let deadline = Instant::now() + KILL_LIMIT;
     loop {
         let mut pids = shims(site);

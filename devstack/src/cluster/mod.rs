@@ -18,7 +18,7 @@ mod network;
 pub use network::{Network, NetworkError};
 
 pub(crate) use backends::{apply, apply_backends, hosts};
-pub(crate) use leftovers::{clear, hierarchies, keep_sysctls};
+pub(crate) use leftovers::{clear, end_pods, hierarchies, keep_sysctls};
 pub(crate) use network::{NODE_ADDRESS, POD_RANGE, SERVICE_RANGE};
 
 /// The name of the only node.
