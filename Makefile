@@ -59,7 +59,7 @@ crds: ## Write the custom resource definitions again
 ##@ Check
 
 .PHONY: test
-test: lint test-unit fuzz test-web test-chart e2e ## Everything: lints, unit tests, the page, the chart, the real servers
+test: lint test-unit fuzz test-web test-chart e2e e2e-cluster ## Everything: lints, unit tests, the page, the chart, the real servers, a cluster
 
 .PHONY: lint
 lint: ## Formatting, clippy, the architecture's dependency rules
@@ -91,6 +91,10 @@ e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Conn
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) test --locked -p devstack
 	$(CARGO) test --locked -p e2e -- $(TESTS)
+
+.PHONY: e2e-cluster
+e2e-cluster: build web e2e-node browser ## Images, chart and ingress in a cluster of one node; takes root on Linux
+	e2e/cluster
 
 .PHONY: torture
 torture: build ## 100 rounds of kills and restarts under load, clients compared with Kafka

@@ -1,6 +1,7 @@
 // Drives a page in Chromium by commands on standard input, one JSON object per line:
 // {"open": url}  {"text": selector, "unlike": text}  {"fill": selector, "with": text}
 // {"evaluate": expression}  {"screenshot": path}. Answers {"result": …} or {"error": text}, one per line.
+// Its arguments are more flags for Chromium.
 import readline from "node:readline";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +22,7 @@ const browser = await chromium.launchPersistentContext(mkdtempSync(join(tmpdir()
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    ...process.argv.slice(2),
   ],
 });
 const page = browser.pages()[0] ?? (await browser.newPage());

@@ -19,7 +19,12 @@ pub struct Page {
 impl Page {
     /// Opens `url` in a fresh profile.
     pub async fn open(url: &str) -> Result<Self> {
-        let mut process = node::start("page.mjs", &[])?;
+        Self::open_with(url, &[]).await
+    }
+
+    /// Opens `url` in a fresh profile of a Chromium with more flags.
+    pub async fn open_with(url: &str, flags: &[&str]) -> Result<Self> {
+        let mut process = node::start("page.mjs", flags)?;
         let input = process.stdin.take().context("standard input is piped")?;
         let output = process.stdout.take().context("standard output is piped")?;
         let mut page = Self {

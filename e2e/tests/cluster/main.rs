@@ -1,0 +1,67 @@
+//! Gamecast in a cluster: images, the chart, and browsers through the ingress.
+//!
+//! ```text
+//!   helm install --> operator x 2, fanout x 2, api x 2   pods of a cluster of one node
+//!                       |                                (devstack up --cluster)
+//!   Swarm, Page --> Traefik :443, :80 --> fanout, api
+//! ```
+//!
+//! `make e2e-cluster`: it takes root, on Linux. One world for all tests, in the order of an
+//! installation's life.
+
+// Tests that print figures.
+#![allow(clippy::print_stdout)]
+
+mod connect;
+mod edge;
+mod install;
+mod removal;
+mod rollout;
+mod swarm;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use e2e::trials::{self, Test};
+use nix::unistd::Uid;
+use tokio::runtime::Runtime;
+
+use world::World;
+
+/// Names tests by their module and function, for [`main`].
+macro_rules! tests {
+    ($($module:ident :: $name:ident,)*) => {
+        [$((
+            concat!(stringify!($module), "::", stringify!($name)),
+            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
+        )),*]
+    };
+}
+
+fn main() -> Result<ExitCode> {
+    if !Uid::effective().is_root() {
+        println!("skipped: a cluster takes root");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tests = tests![
+        install::helm_installs_all_parts_and_two_games_become_ready,
+        edge::chromium_sees_rows_through_the_ingress_over_tls,
+        edge::events_stream_and_resume_through_the_ingress,
+        edge::clients_have_their_own_addresses_behind_the_ingress,
+        rollout::pods_come_and_go_and_no_client_loses_a_row,
+        removal::uninstalled_it_leaves_data_and_nothing_that_cannot_be_deleted,
+        connect::a_release_with_kafka_connect_streams_rows,
+    ];
+    let began = Instant::now();
+    let options = world::options()?;
+    // Packages come from outside of the cluster's network, which every thread from then on is in.
+    Runtime::new()?.block_on(devstack::Stack::install(&options))?;
+    if let Some(network) = &options.network {
+        network.enter()?;
+    }
+    let code = trials::run(World::up(options), tests.into());
+    println!("in all {:.0} s", began.elapsed().as_secs_f32());
+    code
+}
