@@ -138,6 +138,9 @@ status.storage.replication.factor=1
 status.storage.partitions=1
 # What is sent again after a crash is what came since the last flush.
 offset.flush.interval.ms=1000
+# A worker that Kafka has left without an answer for some seconds gives its tasks up, and waits five
+# minutes by default for the worker that had them. It is the only one.
+scheduled.rebalance.max.delay.ms=0
 # A record of 1 MiB passes.
 producer.max.request.size={MAX_BATCH_BYTES}
 # Connectors choose their producer's settings: idempotence, acknowledgements.
