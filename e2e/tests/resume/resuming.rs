@@ -177,6 +177,11 @@ pub(crate) async fn compaction_in_the_midst_of_a_read_holds_up_nobody(
             .produce(&topic("midst"), "midst", row.as_bytes())
             .await?;
     }
+    // Has the topic consumed, so that the other client's read begins at once.
+    let keeper = world
+        .json(Fanout::Two, &["games/midst"], &json!({}))
+        .await?;
+    keeper.inbox.row("games/midst", ROWS).await?;
     let url = Fanout::Two.url("/ws?topics=");
     let (mut client, held) = JsonClient::connect_held(&url).await?;
     let positions = json!({"Game/default/midst@e1/0": 0});
