@@ -11,6 +11,18 @@ use tokio::runtime::Runtime;
 /// A test: may stop and start programs and servers, and leaves them running.
 pub type Test<W> = for<'a> fn(&'a mut W) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
+/// Names tests of a world by their module and function, for [`run`]:
+/// `tests![World; story::a_row_arrives, story::another_follows,]`.
+#[macro_export]
+macro_rules! tests {
+    ($world:ty; $($module:ident :: $name:ident,)*) => {
+        vec![$((
+            concat!(stringify!($module), "::", stringify!($name)),
+            (|world: &mut $world| Box::pin($module::$name(world))) as $crate::trials::Test<$world>,
+        )),*]
+    };
+}
+
 /// Runs those of `tests` that the command line names, in a world that `up` makes.
 ///
 /// # Errors

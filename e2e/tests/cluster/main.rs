@@ -24,21 +24,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use e2e::trials::{self, Test};
+use e2e::{tests, trials};
 use nix::unistd::Uid;
 use tokio::runtime::Runtime;
 
 use world::World;
-
-/// Names tests by their module and function, for [`main`].
-macro_rules! tests {
-    ($($module:ident :: $name:ident,)*) => {
-        [$((
-            concat!(stringify!($module), "::", stringify!($name)),
-            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
-        )),*]
-    };
-}
 
 fn main() -> Result<ExitCode> {
     if !Uid::effective().is_root() {
@@ -46,6 +36,7 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let tests = tests![
+        World;
         install::helm_installs_all_parts_and_two_games_become_ready,
         edge::chromium_sees_rows_through_the_ingress_over_tls,
         edge::events_stream_and_resume_through_the_ingress,
@@ -61,7 +52,7 @@ fn main() -> Result<ExitCode> {
     if let Some(network) = &options.network {
         network.enter()?;
     }
-    let code = trials::run(World::up(options), tests.into());
+    let code = trials::run(World::up(options), tests);
     println!("in all {:.0} s", began.elapsed().as_secs_f32());
     code
 }

@@ -26,21 +26,11 @@ mod story;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use e2e::World;
-use e2e::trials::{self, Test};
-
-/// Names tests by their module and function, for [`main`].
-macro_rules! tests {
-    ($($module:ident :: $name:ident,)*) => {
-        [$((
-            concat!(stringify!($module), "::", stringify!($name)),
-            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
-        )),*]
-    };
-}
+use e2e::{World, tests, trials};
 
 fn main() -> Result<ExitCode> {
     let tests = tests![
+        World;
         story::a_row_reaches_subscribers_of_both_protocols,
         story::a_game_made_later_appears_on_connected_clients,
         story::two_fanouts_serve_each_message_once,
@@ -100,5 +90,5 @@ fn main() -> Result<ExitCode> {
         faults::a_fanout_started_before_kafka_waits_and_then_serves,
         faults::killed_programs_lose_nothing,
     ];
-    trials::run(World::up(), tests.into())
+    trials::run(World::up(), tests)
 }

@@ -15,22 +15,13 @@ mod world;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use e2e::trials::{self, Test};
+use e2e::{tests, trials};
 
 use world::World;
 
-/// Names tests by their module and function, for [`main`].
-macro_rules! tests {
-    ($($module:ident :: $name:ident,)*) => {
-        [$((
-            concat!(stringify!($module), "::", stringify!($name)),
-            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
-        )),*]
-    };
-}
-
 fn main() -> Result<ExitCode> {
     let tests = tests![
+        World;
         handover::one_leads_and_the_other_is_ready_to,
         handover::a_leader_that_is_told_to_end_hands_over_at_once,
         frozen::a_leader_frozen_before_it_deletes_a_route_harms_nothing_of_the_next_game,
@@ -40,5 +31,5 @@ fn main() -> Result<ExitCode> {
         handover::two_without_an_election_say_that_there_is_one_too_many,
         handover::a_leader_without_the_api_server_stops_and_stands_again,
     ];
-    trials::run(World::up(), tests.into())
+    trials::run(World::up(), tests)
 }

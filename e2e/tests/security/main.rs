@@ -12,22 +12,13 @@ mod world;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use e2e::trials::{self, Test};
+use e2e::{tests, trials};
 
 use world::World;
 
-/// Names tests by their function, for [`main`].
-macro_rules! tests {
-    ($($module:ident::$name:ident,)*) => {
-        [$((
-            stringify!($name),
-            (|world: &mut World| Box::pin($module::$name(world))) as Test<World>,
-        )),*]
-    };
-}
-
 fn main() -> Result<ExitCode> {
     let tests = tests![
+        World;
         secrecy::the_servers_demand_tls_and_a_login,
         databases::games_of_two_servers_stream_side_by_side,
         passwords::mysql_passwords_change_without_a_restart,
@@ -41,5 +32,5 @@ fn main() -> Result<ExitCode> {
         // The last, for it looks at all that the others have left.
         secrecy::no_secret_is_shown,
     ];
-    trials::run(World::up(), tests.into())
+    trials::run(World::up(), tests)
 }
