@@ -91,6 +91,7 @@ e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Conn
 	$(CARGO) run -q --locked -p devstack -- install
 	$(CARGO) test --locked -p devstack
 	$(CARGO) test --locked -p e2e -- $(TESTS)
+	$(if $(TESTS),,$(CARGO) run -q --locked -p e2e --bin scenarios -- --pairwise --outage 3)
 
 .PHONY: e2e-cluster
 e2e-cluster: build web e2e-node browser ## Images, chart and ingress in a cluster of one node; takes root on Linux

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use devstack::Server;
-use serde_json::Value;
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::act::Act;
@@ -182,28 +182,17 @@ async fn fail(world: &World, server: Server, manner: Manner, outage: Duration) -
     Ok(())
 }
 
-/// Gives the shared connector a port on which no MySQL listens, and waits until its task fails.
+/// Has the shared connector's producer ask for what it cannot have, and waits until its task fails.
 async fn break_task(world: &World) -> Result<()> {
-    let base = format!("{}/connectors/{CONNECTOR}", world.stack.endpoints().connect);
-    let client = reqwest::Client::new();
-    let config = client.get(format!("{base}/config")).send().await?;
-    let mut config: Value = config.error_for_status()?.json().await?;
-    config["database.port"] = "1".into();
-    let put = client
-        .put(format!("{base}/config"))
-        .json(&config)
-        .send()
-        .await?;
-    put.error_for_status()?;
+    let connectors = world.connectors();
+    // An idempotent producer needs the acknowledgement of all replicas.
+    let acks = "producer.override.acks";
+    connectors.patch(CONNECTOR, json!({ acks: "0" })).await?;
     until("the task to fail, or to be put right", async || {
-        let status = client.get(format!("{base}/status")).send().await?;
-        let status: Value = status.error_for_status()?.json().await?;
-        let config = client.get(format!("{base}/config")).send().await?;
-        let config: Value = config.error_for_status()?.json().await?;
-        let failed = status["tasks"][0]["state"] == "FAILED";
-        ensure!(failed || config["database.port"] != "1", "{status}");
+        let task = connectors.task(CONNECTOR).await?;
+        let config = connectors.config(CONNECTOR).await?;
+        ensure!(task == "FAILED" || config[acks] != "0", "it is {task}");
         Ok(())
     })
     .await
-    .context("the connector has a wrong port")
 }
