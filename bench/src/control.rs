@@ -23,11 +23,12 @@ use crate::simulated::{Connect, Kubernetes};
 const BASE_PORT: u16 = 30_500;
 const ADMIN: u16 = BASE_PORT + 20;
 
-/// How often everything is looked at again: rare enough that one round ends before the next.
-const RESYNC: Duration = Duration::from_secs(30);
+/// How often everything is looked at again, and for each Game that much later: rare enough that one
+/// round ends before the next.
+const RESYNC: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(5));
 
-/// How long a round may take.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long a round may take, and for each Game that much longer.
+const LIMIT: (Duration, Duration) = (Duration::from_secs(120), Duration::from_millis(10));
 
 /// Without a reconcile for this long, the next one begins a round.
 const GAP: Duration = Duration::from_secs(3);
@@ -43,14 +44,15 @@ pub struct Rig {
     stack: Stack,
     /// Where the Kubernetes is that the operator uses.
     pub kubeconfig: PathBuf,
+    games: usize,
 }
 
 impl Rig {
-    /// Starts all of it. `operator` is the program, by default that of this build.
+    /// Starts all of it for so many Games. `operator` is the program, by default that of this build.
     ///
     /// # Errors
     /// When something does not start.
-    pub async fn up(operator: Option<&Path>) -> Result<Self> {
+    pub async fn up(operator: Option<&Path>, games: usize) -> Result<Self> {
         let stack = Stack::up(Options::ephemeral(BASE_PORT)).await?;
         let endpoints = stack.endpoints();
         let kubectl = Kubectl {
@@ -59,14 +61,14 @@ impl Rig {
         };
         kubectl.install_crds().await?;
         let (kubeconfig, connect) = (endpoints.kubeconfig.clone(), endpoints.connect.clone());
-        Self::start(operator, stack, None, kubeconfig, &connect).await
+        Self::start(operator, stack, None, kubeconfig, &connect, games).await
     }
 
     /// Starts all of it with stand-ins for Kubernetes and Connect.
     ///
     /// # Errors
     /// When something does not start.
-    pub async fn simulated(operator: Option<&Path>) -> Result<Self> {
+    pub async fn simulated(operator: Option<&Path>, games: usize) -> Result<Self> {
         let options = Options::ephemeral(BASE_PORT).only([Server::MySql, Server::Kafka]);
         let stack = Stack::up(options).await?;
         let endpoints = stack.endpoints();
@@ -75,17 +77,11 @@ impl Rig {
         kubernetes.write_kubeconfig(&kubeconfig)?;
         let databases = Databases::load(&endpoints.databases)?;
         let topic = format!("gamecast.{}.gamecast_marker", endpoints.mysql.schema);
-        let games = databases.get("default")?.connections()?;
-        let connect = Connect::up(games, &endpoints.kafka, topic).await?;
+        let tables = databases.get("default")?.connections()?;
+        let connect = Connect::up(tables, &endpoints.kafka, topic).await?;
         let url = connect.url();
-        Self::start(
-            operator,
-            stack,
-            Some((kubernetes, connect)),
-            kubeconfig,
-            &url,
-        )
-        .await
+        let stand_ins = Some((kubernetes, connect));
+        Self::start(operator, stack, stand_ins, kubeconfig, &url, games).await
     }
 
     async fn start(
@@ -94,6 +90,7 @@ impl Rig {
         stand_ins: Option<(Kubernetes, Connect)>,
         kubeconfig: PathBuf,
         connect: &str,
+        games: usize,
     ) -> Result<Self> {
         let endpoints = stack.endpoints();
         let binary = operator.unwrap_or(Path::new("operator"));
@@ -105,7 +102,10 @@ impl Rig {
             .flag("--kafka-bootstrap-servers", &endpoints.kafka)
             .flag("--connect-url", connect)
             .flag("--admin-listen", format!("127.0.0.1:{ADMIN}"))
-            .flag("--resync-interval", format!("{}s", RESYNC.as_secs()));
+            .flag(
+                "--resync-interval",
+                humantime::format_duration(of(RESYNC, games)),
+            );
         if stand_ins.is_some() {
             // There is no Lease where there is no Kubernetes.
             operator = operator.flag("--leader-election", false);
@@ -116,6 +116,7 @@ impl Rig {
             stand_ins,
             stack,
             kubeconfig,
+            games,
         })
     }
 
@@ -134,12 +135,13 @@ impl Rig {
         })
     }
 
-    /// What it costs to have all of `games` unchanged Games looked at again.
+    /// What it costs to have all unchanged Games looked at again.
     ///
     /// # Errors
     /// When not all of them were.
-    pub async fn round(&self, games: usize) -> Result<Cost> {
-        let end = Instant::now() + RESYNC + LIMIT;
+    pub async fn round(&self) -> Result<Cost> {
+        let games = self.games;
+        let end = Instant::now() + of(RESYNC, games) + of(LIMIT, games);
         let mut last = self.moment().await?;
         let mut before = last.clone();
         let mut busy = last.at;
@@ -161,12 +163,13 @@ impl Rig {
         }
     }
 
-    /// What it cost since the operator started until it had looked at all of `games` Games.
+    /// What it cost since the operator started until it had looked at all Games.
     ///
     /// # Errors
     /// When it does not.
-    pub async fn first_round(&self, games: usize) -> Result<Cost> {
-        let end = Instant::now() + LIMIT;
+    pub async fn first_round(&self) -> Result<Cost> {
+        let games = self.games;
+        let end = Instant::now() + of(LIMIT, games);
         loop {
             let now = self.moment().await?;
             if now.reconciled() >= games as f64 {
@@ -193,6 +196,11 @@ impl Rig {
         let pid = pid.context("Connect does not run")?;
         Ok(Some(usage::resident(pid.try_into()?)?))
     }
+}
+
+/// A time that grows with the number of Games.
+fn of((base, each): (Duration, Duration), games: usize) -> Duration {
+    base + each.saturating_mul(u32::try_from(games).unwrap_or(u32::MAX))
 }
 
 /// The operator at one time.

@@ -12,8 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Config};
 
-/// How long all games together may take.
-const LIMIT: Duration = Duration::from_secs(600);
+/// How long all games together may take: a while, and for each of them that much longer.
+const LIMIT: (Duration, Duration) = (Duration::from_secs(600), Duration::from_millis(100));
 
 /// Requests to the API server under way at once.
 const CONCURRENCY: usize = 16;
@@ -71,11 +71,10 @@ pub async fn measure(client: &Client, names: &[String]) -> Result<Readiness> {
         anyhow::Ok(ready)
     };
     let both = async { futures::try_join!(applying, watching) };
-    let Ok(both) = tokio::time::timeout(LIMIT, both).await else {
-        bail!(
-            "not all of {} games were Ready within {LIMIT:?}",
-            names.len()
-        );
+    let count = u32::try_from(names.len())?;
+    let limit = LIMIT.0 + LIMIT.1.saturating_mul(count);
+    let Ok(both) = tokio::time::timeout(limit, both).await else {
+        bail!("not all of {count} games were Ready within {limit:?}");
     };
     let (applied, ready) = both?;
     let last = ready.values().max().copied().unwrap_or(start);

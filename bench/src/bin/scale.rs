@@ -42,8 +42,8 @@ async fn measure(games: usize, args: &Args) -> Result<()> {
     let mut out = std::io::stdout();
     let operator = args.operator.as_deref();
     let mut rig = match args.simulate {
-        true => Rig::simulated(operator).await?,
-        false => Rig::up(operator).await?,
+        true => Rig::simulated(operator, games).await?,
+        false => Rig::up(operator, games).await?,
     };
     let client = readiness::client(&rig.kubeconfig).await?;
     let names: Vec<String> = (0..games).map(|n| format!("bench-{n}")).collect();
@@ -85,13 +85,13 @@ async fn measure(games: usize, args: &Args) -> Result<()> {
         }
     }
 
-    write_cost(&mut out, "looked at again", &rig.round(games).await?, games)?;
+    write_cost(&mut out, "looked at again", &rig.round().await?, games)?;
 
     rig.operator.terminate().await?;
     rig.operator.start()?;
     let started = std::time::Instant::now();
     rig.operator.ready().await?;
-    let first = rig.first_round(games).await?;
+    let first = rig.first_round().await?;
     writeln!(
         out,
         "  after a restart all looked at  {:.1} s",

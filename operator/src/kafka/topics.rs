@@ -1,7 +1,11 @@
 //! Topics as planned.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -10,6 +14,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use route::ROUTES_TOPIC;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use topicid::Description;
@@ -50,6 +55,8 @@ pub(crate) struct Topics {
 struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     access: Access,
+    /// True when the last request failed.
+    failed: AtomicBool,
 }
 
 impl Topics {
@@ -58,6 +65,7 @@ impl Topics {
         let admin = Arc::new(Admin {
             client: access.kafka.follow(access.client().create()?),
             access: access.clone(),
+            failed: AtomicBool::new(false),
         });
         let (describer, creator, reader) = (admin.clone(), admin.clone(), admin.clone());
         Ok(Self {
@@ -226,11 +234,36 @@ impl Admin {
         action: &str,
         request: impl FnOnce(&AdminOptions) -> F,
     ) -> Result<T, TopicError> {
-        let limit = self.access.term.left(self.access.timeout)?;
-        let options = AdminOptions::new()
-            .request_timeout(Some(limit))
-            .operation_timeout(Some(limit));
-        self.access.ask(call, action, request(&options)).await
+        self.reach(action, async {
+            let limit = self.access.term.left(self.access.timeout)?;
+            let options = AdminOptions::new()
+                .request_timeout(Some(limit))
+                .operation_timeout(Some(limit));
+            self.access.ask(call, action, request(&options)).await
+        })
+        .await
+    }
+
+    /// Makes `request`; when the one before failed, only once a broker answers.
+    ///
+    /// For as long as a request of the admin API waits for the controller, librdkafka (2.12)
+    /// connects again as soon as it is refused, whatever `reconnect.backoff.ms` is. While no
+    /// broker is there that takes most of a core. To be told of a topic, it waits in between.
+    async fn reach<T>(
+        &self,
+        action: &str,
+        request: impl Future<Output = Result<T, TopicError>>,
+    ) -> Result<T, TopicError> {
+        if self.failed.load(Ordering::Relaxed) {
+            let client = self.client.clone();
+            let look = move |limit| client.inner().fetch_metadata(Some(ROUTES_TOPIC), limit);
+            self.access
+                .ask_blocking("look for brokers", action, look)
+                .await?;
+        }
+        let answer = request.await;
+        self.failed.store(answer.is_err(), Ordering::Relaxed);
+        answer
     }
 
     async fn describe(self: &Arc<Self>, names: Vec<String>) -> Vec<Described> {
@@ -255,7 +288,8 @@ impl Admin {
                 },
             })
         };
-        let found = self.access.calls.observe("describe topics", found).await;
+        let found = self.access.calls.observe("describe topics", found);
+        let found = self.reach(action, found).await;
         let found = each(asked.len(), found, |topics| {
             topics.into_iter().map(Ok).collect()
         });
@@ -353,39 +387,5 @@ fn each<T, A>(
     match result {
         Ok(result) => split(result),
         Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(name: &str, value: &str, source: ConfigSource) -> ConfigEntry {
-        ConfigEntry {
-            name: name.into(),
-            value: Some(value.into()),
-            source,
-            is_read_only: false,
-            is_default: false,
-            is_sensitive: false,
-        }
-    }
-
-    #[test]
-    fn what_others_have_set_survives_a_repair() {
-        let plan = TopicPlan::history("h", 1);
-        let mut entries = vec![
-            entry("cleanup.policy", "delete", ConfigSource::Default),
-            entry("retention.ms", "-1", ConfigSource::DynamicTopic),
-            entry("retention.bytes", "-1", ConfigSource::Default),
-            entry("compression.type", "lz4", ConfigSource::DynamicTopic),
-            entry("segment.bytes", "1", ConfigSource::Default),
-        ];
-        assert_eq!(merged(&plan, &entries), None);
-        entries[1].value = Some("1000".into());
-        let config = merged(&plan, &entries).unwrap();
-        assert_eq!(config["retention.ms"], "-1");
-        assert_eq!(config["compression.type"], "lz4");
-        assert!(!config.contains_key("segment.bytes"));
     }
 }
