@@ -3,6 +3,7 @@
 //! ```text
 //!   cli ---+                    +-> install   apt, Maven, Go; once, into DIST
 //!          +-> Stack::up -------+-> pki, secrets, endpoints: the files that clients need
+//!          |     |              +-> manifest  what it is, for the next `up` and for `down`
 //!   tests -+     |              +-> graph     each server once those it needs are ready
 //!                |                    |
 //!                |                    +-> start --> servers: prepare, command, probe
@@ -40,6 +41,7 @@ mod error;
 mod graph;
 mod guest;
 mod install;
+mod manifest;
 mod member;
 mod options;
 mod pki;

@@ -17,6 +17,7 @@
 //! ```
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf, absolute};
 
 use crate::cluster::{NODE_ADDRESS, Network};
@@ -185,6 +186,20 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(file_error("create", folder))?;
     }
     fs::write(path, text).map_err(file_error("write", path))
+}
+
+/// Makes `link` lead to `program`. The one that is all of Kubernetes is kubectl when called so.
+pub(crate) fn link(program: &Path, link: &Path) -> Result<(), Error> {
+    if let Some(folder) = link.parent() {
+        fs::create_dir_all(folder).map_err(file_error("create", folder))?;
+    }
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(file_error("remove", link)(error));
+        }
+        _ => {}
+    }
+    symlink(program, link).map_err(file_error("link", link))
 }
 
 #[cfg(test)]

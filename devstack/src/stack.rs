@@ -2,26 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
 
 use crate::cluster::{self, Network};
 use crate::endpoints::{Endpoints, write_databases};
 use crate::error::{Error, file_error};
 use crate::graph;
 use crate::install::lock;
+use crate::manifest::Manifest;
 use crate::member::Member;
-use crate::options::{Options, Ports, SCHEMA};
+use crate::options::Options;
 use crate::pki;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::server::{Server, with_needs};
 use crate::servers::{before_end, import, set_kafka_password};
-use crate::site::{Site, write};
+use crate::site::{Site, link};
 use crate::start;
 use crate::tls;
 
@@ -39,33 +38,6 @@ pub struct Stack {
     pub(crate) progress: Progress,
     endpoints: Endpoints,
     ephemeral: bool,
-}
-
-/// What `stack.json` says, as far as it is read again. It may be of an earlier version, whose
-/// servers must still be found, so this is kept small.
-#[derive(Debug, Serialize, Deserialize)]
-struct Recorded {
-    dist: PathBuf,
-    ports: Ports,
-    servers: BTreeSet<Server>,
-    #[serde(default = "default_schema")]
-    schema: String,
-    #[serde(default)]
-    secured: bool,
-    #[serde(default)]
-    network: Option<Network>,
-}
-
-fn default_schema() -> String {
-    SCHEMA.into()
-}
-
-/// What is written to `stack.json`: the endpoints are for other programs.
-#[derive(Debug, Serialize)]
-struct Manifest<'a> {
-    #[serde(flatten)]
-    recorded: Recorded,
-    endpoints: &'a Endpoints,
 }
 
 impl Stack {
@@ -141,21 +113,10 @@ impl Stack {
     /// # Errors
     /// When there is none.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let file = dir.join("stack.json");
-        let text = match fs::read(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoStack(dir.to_owned()));
-            }
-            result => result.map_err(file_error("read", &file))?,
-        };
-        let recorded: Recorded = serde_json::from_slice(&text)
-            .map_err(|error| file_error("read", &file)(error.into()))?;
-        let mut site = Site::new(dir, Some(&recorded.dist), recorded.ports)?;
-        site.schema = recorded.schema;
-        site.secured = recorded.secured;
-        site.network = recorded.network;
+        let manifest = Manifest::read(dir)?;
+        let site = manifest.site(dir)?;
         Ok(Self {
-            servers: recorded.servers,
+            servers: manifest.servers,
             progress: Progress::new(true),
             endpoints: Endpoints::new(&site),
             site,
@@ -397,41 +358,13 @@ impl Stack {
         if self.site.network.is_some() {
             link(&self.site.dist.helm(), &self.site.helm())?;
         }
-        let file = self.site.manifest();
-        let manifest = Manifest {
-            recorded: Recorded {
-                dist: self.site.dist.root().to_owned(),
-                ports: self.site.ports,
-                servers: self.servers.clone(),
-                schema: self.site.schema.clone(),
-                secured: self.site.secured,
-                network: self.site.network.clone(),
-            },
-            endpoints: &self.endpoints,
-        };
-        let text = serde_json::to_string_pretty(&manifest)
-            .map_err(|error| file_error("write", &file)(error.into()))?;
-        write(&file, text + "\n")
+        Manifest::new(&self.site, &self.servers).write(&self.site, &self.endpoints)
     }
 }
 
 fn signal_error(member: &Member) -> impl FnOnce(std::io::Error) -> Error + use<> {
     let member = member.clone();
     move |source| Error::Signal { member, source }
-}
-
-/// Makes `link` lead to `program`. The one that is all of Kubernetes is kubectl when called so.
-fn link(program: &Path, link: &Path) -> Result<(), Error> {
-    if let Some(folder) = link.parent() {
-        fs::create_dir_all(folder).map_err(file_error("create", folder))?;
-    }
-    match fs::remove_file(link) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(file_error("remove", link)(error));
-        }
-        _ => {}
-    }
-    symlink(program, link).map_err(file_error("link", link))
 }
 
 impl Drop for Stack {
