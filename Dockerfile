@@ -35,7 +35,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm 
 COPY devstack/maven/pom.xml .
 RUN mvn -B -q -P kafka dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/kafka \
  && mvn -B -q -P debezium dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/plugins/debezium-mysql
-COPY images/connect-root images/log4j2.properties images/
+COPY images/connect-root images/libraries images/log4j2.properties images/
 RUN images/connect-root /jars/kafka /jars/plugins /
 
 FROM scratch AS operator
