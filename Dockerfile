@@ -25,7 +25,7 @@ WORKDIR /src
 COPY . .
 COPY --from=page /src/web/dist web/dist
 RUN cargo build --release --locked -p operator -p fanout -p api
-RUN images/sbom target/sbom
+RUN images/programs-sbom target/sbom
 RUN images/programs-root target/release target/sbom /
 
 FROM docker.io/library/maven:3-eclipse-temurin-${JAVA} AS connect-root

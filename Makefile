@@ -36,7 +36,7 @@ release: ## Build the programs for use
 
 .PHONY: images
 images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar
-	images/sbom $(or $(CARGO_TARGET_DIR),target)/sbom
+	images/programs-sbom $(or $(CARGO_TARGET_DIR),target)/sbom
 	$(CARGO) run -q --locked -p devstack -- install
 	images/build release operator fanout api connect
 
