@@ -19,6 +19,7 @@ COPY web/package.json web/package-lock.json web/.npmrc* ./
 RUN npm ci --no-audit --no-fund
 COPY web .
 RUN npm run build
+RUN mkdir /sbom && npm run -s sbom >/sbom/page.cdx.json
 
 FROM docker.io/library/rust:${RUST}-bookworm AS programs-root
 WORKDIR /src
@@ -26,17 +27,20 @@ COPY . .
 COPY --from=page /src/web/dist web/dist
 RUN cargo build --release --locked -p operator -p fanout -p api
 RUN images/programs-sbom target/sbom
+COPY --from=page /sbom target/sbom
 RUN images/programs-root target/release target/sbom /
 
 FROM docker.io/library/maven:3-eclipse-temurin-${JAVA} AS connect-root
 WORKDIR /src
-# `strip` and `ldd` are jlink's and the script's.
-RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
-COPY devstack/maven/pom.xml .
-RUN mvn -B -q -P kafka dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/kafka \
- && mvn -B -q -P debezium dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/plugins/debezium-mysql
-COPY images/connect-root images/libraries images/log4j2.properties images/
-RUN images/connect-root /jars/kafka /jars/plugins /
+# `strip` and `ldd` are jlink's and the scripts'.
+RUN apt-get update && apt-get install -y --no-install-recommends binutils python3 && rm -rf /var/lib/apt/lists/*
+COPY devstack/maven/pom.xml devstack/maven/
+RUN mvn -B -q -f devstack/maven/pom.xml -P kafka dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/kafka \
+ && mvn -B -q -f devstack/maven/pom.xml -P debezium dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/jars/plugins/debezium-mysql
+COPY Cargo.toml .
+COPY images/connect-sbom images/connect-root images/libraries images/log4j2.properties images/
+RUN images/connect-sbom /jars/sbom
+RUN images/connect-root /jars/kafka /jars/plugins /jars/sbom /
 
 FROM scratch AS operator
 ARG VERSION=0.1.0

@@ -34,9 +34,13 @@ build: ## Build all programs for debugging
 release: ## Build the programs for use
 	$(CARGO) build --release --locked -p operator -p fanout -p api -p devstack
 
+SBOM := $(or $(CARGO_TARGET_DIR),target)/sbom
+
 .PHONY: images
 images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar
-	images/programs-sbom $(or $(CARGO_TARGET_DIR),target)/sbom
+	images/programs-sbom $(SBOM)
+	images/connect-sbom $(SBOM)
+	cd web && npm run -s sbom >$(abspath $(SBOM))/page.cdx.json
 	$(CARGO) run -q --locked -p devstack -- install
 	images/build release operator fanout api connect
 
