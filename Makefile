@@ -34,14 +34,14 @@ build: ## Build all programs for debugging
 release: ## Build the programs for use
 	$(CARGO) build --release --locked -p operator -p fanout -p api -p devstack
 
-SBOM := $(or $(CARGO_TARGET_DIR),target)/sbom
+BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: images
-images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar
-	images/programs-sbom $(SBOM)
-	images/connect-sbom $(SBOM)
-	cd web && npm run -s sbom >$(abspath $(SBOM))/page.cdx.json
-	$(CARGO) run -q --locked -p devstack -- install
+images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar; takes root
+	images/programs-sbom $(BUILT)/images/release/sbom
+	images/connect-sbom $(BUILT)/images/release/sbom
+	cd web && npm run -s sbom >$(BUILT)/images/release/sbom/page.cdx.json
+	$(BUILT)/release/devstack install --only connect
 	images/build release operator fanout api connect
 
 .PHONY: web
