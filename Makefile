@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO := cargo
+BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
 STACK := .devstack
 export GAMECAST_DIST ?= $(CURDIR)/$(STACK)/dist
 
@@ -33,8 +34,6 @@ build: ## Build all programs for debugging
 .PHONY: release
 release: ## Build the programs for use
 	$(CARGO) build --release --locked -p operator -p fanout -p api -p devstack
-
-BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 .PHONY: images
 images: release web ## The images of the Dockerfile, without a registry: target/images/release/*.tar; takes root
@@ -145,7 +144,7 @@ bench-churn: build ## Restarting the connector after many games were made and dr
 bench-operator: ## What 100, 300 and 1,000 Games cost the operator; GAMES=100,300,1000
 	$(CARGO) build --release --locked -p bench -p operator --bin operator --bin scale
 	$(CARGO) run -q --locked -p devstack -- install
-	target/release/scale --details $(if $(GAMES),--games $(GAMES))
+	$(BUILT)/release/scale --details $(if $(GAMES),--games $(GAMES))
 
 .PHONY: bench-compression
 bench-compression: ## What permessage-deflate costs and saves, in figures
@@ -156,7 +155,7 @@ bench-fanout: ## Serving clients, beside the floor, in figures; SCENARIO="hot id
 	$(CARGO) build --release --locked -p bench -p fanout --bin fanout --bin floor --bin serving
 	$(CARGO) run -q --locked -p devstack -- install
 	# Ten thousand topics need more heap than a small broker has.
-	_JAVA_OPTIONS=-Xmx1g target/release/serving $(SCENARIO)
+	_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/serving $(SCENARIO)
 
 .PHONY: help
 help:
