@@ -10,7 +10,7 @@ use reqwest::{Client, Response, StatusCode};
 
 use crate::install::KEPT;
 use crate::swarm::local;
-use crate::world::{CONNECTIONS_PER_ADDRESS, HOST, NODE, PREFIX, World};
+use crate::world::{CONNECTIONS_PER_ADDRESS, HOST, NODE, PREFIX, World, ingress};
 
 /// Of the addresses of clients, these are not the swarm's.
 const ELSEWHERE: usize = 60_000;
@@ -103,10 +103,9 @@ pub(crate) async fn clients_have_their_own_addresses_behind_the_ingress(
 /// A client that connects from an address of its own, and does not keep connections.
 fn client(number: usize) -> Result<Client> {
     let address: SocketAddr = local(number);
-    let ingress: SocketAddr = format!("{NODE}:443").parse()?;
     Ok(Client::builder()
         .local_address(address.ip())
-        .resolve(HOST, ingress)
+        .resolve(HOST, ingress()?)
         .tls_danger_accept_invalid_certs(true)
         .pool_max_idle_per_host(0)
         .http1_only()

@@ -7,7 +7,7 @@ use e2e::games::{connect, game, insert};
 use e2e::patience::until;
 use serde_json::{Value, json};
 
-use crate::world::{GAMES, RELEASE, World};
+use crate::world::{GAMES, PROGRAMS, RELEASE, World};
 
 /// The games of all tests: one whose data is kept, and one whose data goes with it.
 pub(crate) const KEPT: &str = "123121";
@@ -19,23 +19,21 @@ pub(crate) async fn helm_installs_all_parts_and_two_games_become_ready(
     world.prepare().await?;
     let began = Instant::now();
     world.release(&world.values()).await?;
-    println!("installed after {:.1} s", began.elapsed().as_secs_f32());
-    for component in ["operator", "fanout", "api"] {
+    let took = began.elapsed().as_secs_f32();
+    world.figures.tell(format!("installed after {took:.1} s"));
+    for component in PROGRAMS {
         let pods = world.pods(component).await?;
         ensure!(pods.len() == 2, "{component}: {pods:?}");
     }
 
-    // A Game of its own, from its row to a message, with the api's image and within the cluster.
-    let test = format!("test {RELEASE} --namespace {RELEASE} --timeout 3m");
-    world.helm(&test).await?;
+    check(world).await?;
 
     let began = Instant::now();
-    apply(world, KEPT, "Retain").await?;
-    apply(world, GOING, "Delete").await?;
-    println!(
-        "two games Ready after {:.1} s",
-        began.elapsed().as_secs_f32()
-    );
+    apply(world, GAMES, KEPT, "Retain").await?;
+    apply(world, GAMES, GOING, "Delete").await?;
+    let took = began.elapsed().as_secs_f32();
+    let figure = format!("two games Ready after {took:.1} s");
+    world.figures.tell(figure);
     let mut conn = connect(&world.mysql).await?;
     for id in [KEPT, GOING] {
         insert(&mut conn, &format!("game_{id}"), 1, 1).await?;
@@ -43,13 +41,20 @@ pub(crate) async fn helm_installs_all_parts_and_two_games_become_ready(
     footprint(world).await
 }
 
+/// `helm test`: a Game of its own, from its row to a message, with the api's image and within the
+/// cluster.
+pub(crate) async fn check(world: &World) -> Result<()> {
+    let test = format!("test {RELEASE} --namespace {RELEASE} --timeout 3m");
+    world.helm(&test).await.map(drop)
+}
+
 /// Applies a game and waits until it is Ready.
-pub(crate) async fn apply(world: &World, id: &str, policy: &str) -> Result<()> {
+pub(crate) async fn apply(world: &World, namespace: &str, id: &str, policy: &str) -> Result<()> {
     let spec = json!({"displayName": format!("Game {id}"), "deletionPolicy": policy});
     let mut manifest: Value = serde_json::from_str(&game(id, spec))?;
-    manifest["metadata"]["namespace"] = GAMES.into();
+    manifest["metadata"]["namespace"] = namespace.into();
     world.kubectl.apply(&manifest.to_string()).await?;
-    let game = format!("game/{id} -n {GAMES}");
+    let game = format!("game/{id} -n {namespace}");
     world.kubectl.await_ready(&game).await
 }
 
@@ -73,9 +78,10 @@ async fn footprint(world: &World) -> Result<()> {
     })
     .await?;
     for (pod, bytes) in &used {
-        println!("{pod}: {} MiB", bytes >> 20);
+        world.figures.tell(format!("{pod}: {} MiB", bytes >> 20));
     }
     let sum: u64 = used.iter().map(|(_, bytes)| bytes).sum();
-    println!("idle: {} pods, {} MiB", used.len(), sum >> 20);
+    let figure = format!("idle: {} pods, {} MiB", used.len(), sum >> 20);
+    world.figures.tell(figure);
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   helm install --> operator x 2, fanout x 2, api x 2   pods of a cluster of one node
 //!                       |                                (devstack up --cluster)
-//!   Swarm, Page --> Traefik :443, :80 --> fanout, api
+//!   Swarm, Page --> Traefik :443 --> fanout, api
 //! ```
 //!
 //! `make e2e-cluster`: it takes root, on Linux. One world for all tests, in the order of an
@@ -12,11 +12,13 @@
 // Tests that print figures.
 #![allow(clippy::print_stdout)]
 
-mod connect;
+mod certificate;
 mod edge;
+mod figures;
 mod install;
 mod removal;
 mod rollout;
+mod single;
 mod swarm;
 mod world;
 
@@ -28,6 +30,7 @@ use e2e::{tests, trials};
 use nix::unistd::Uid;
 use tokio::runtime::Runtime;
 
+use figures::Figures;
 use world::World;
 
 fn main() -> Result<ExitCode> {
@@ -43,7 +46,7 @@ fn main() -> Result<ExitCode> {
         edge::clients_have_their_own_addresses_behind_the_ingress,
         rollout::pods_come_and_go_and_no_client_loses_a_row,
         removal::uninstalled_it_leaves_data_and_nothing_that_cannot_be_deleted,
-        connect::a_release_with_kafka_connect_streams_rows,
+        single::a_release_with_all_servers_streams_rows_and_keeps_them,
     ];
     let began = Instant::now();
     let options = world::options()?;
@@ -52,7 +55,9 @@ fn main() -> Result<ExitCode> {
     if let Some(network) = &options.network {
         network.enter()?;
     }
-    let code = trials::run(World::up(options), tests);
+    let figures = Figures::default();
+    let code = trials::run(World::up(options, figures.clone()), tests);
+    figures.repeat();
     println!("in all {:.0} s", began.elapsed().as_secs_f32());
     code
 }

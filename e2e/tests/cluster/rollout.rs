@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use devstack::Server;
 use e2e::games::connect;
 use e2e::patience::until;
@@ -14,43 +14,48 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::install::{GOING, KEPT};
 use crate::swarm::{Swarm, Tally};
-use crate::world::{NEXT_TAG, RELEASE, World};
+use crate::world::{NEXT_TAG, PROGRAMS, RELEASE, World};
 
 /// Clients, and how often a row of one of the games comes.
 const CLIENTS: usize = 500;
 const ROW: Duration = Duration::from_millis(250);
 
 pub(crate) async fn pods_come_and_go_and_no_client_loses_a_row(world: &mut World) -> Result<()> {
-    let swarm = Swarm::start(CLIENTS, &[KEPT, GOING]);
+    let swarm = Swarm::start(world, CLIENTS, &[KEPT, GOING])?;
     let stream = Stream::start(world).await?;
     stream.reach(&swarm).await?;
     swarm.phase();
     // What a fleet of pods is scaled by.
-    let connections = world.connections().await?;
+    let connections: usize = census(world).await?.iter().map(|(_, held)| held).sum();
     ensure!(
-        connections >= CLIENTS as f64,
+        connections >= CLIENTS,
         "gamecast_connections says {connections}"
     );
 
     scale(world, 3).await?;
-    stream.told(&swarm, "scaled to 3").await?;
+    stream.told(world, &swarm, "scaled to 3").await?;
 
-    let pods = world.pods("fanout").await?;
-    let killed = &pods[0];
-    let kill = format!(
-        "delete pod {} -n {RELEASE} --grace-period=0 --force",
-        killed.name
-    );
+    let (killed, held) = busiest(world).await?;
+    let kill = format!("delete pod {killed} -n {RELEASE} --grace-period=0 --force");
     world.kubectl.run(&kill).await?;
     settle(world, 3).await?;
-    stream.told(&swarm, "one pod killed").await?;
+    let what = format!("a pod of {held} clients killed");
+    let returned = stream.told(world, &swarm, &what).await?;
+    ensure!(returned >= held, "{returned} of {held}");
 
+    let (left, held) = busiest(world).await?;
+    // Of all pods it is the one to go.
+    let cheapest = "controller.kubernetes.io/pod-deletion-cost=-1";
+    let annotate = format!("annotate pod {left} -n {RELEASE} {cheapest}");
+    world.kubectl.run(&annotate).await?;
     scale(world, 2).await?;
-    stream.told(&swarm, "scaled to 2").await?;
+    let what = format!("scaled to 2 without a pod of {held} clients");
+    let returned = stream.told(world, &swarm, &what).await?;
+    ensure!(returned >= held, "{returned} of {held}");
 
     let before = world.pods("fanout").await?;
     let mut values = world.values();
-    for component in ["operator", "fanout", "api"] {
+    for component in PROGRAMS {
         values[component]["image"]["tag"] = NEXT_TAG.into();
     }
     world.release(&values).await?;
@@ -60,11 +65,11 @@ pub(crate) async fn pods_come_and_go_and_no_client_loses_a_row(world: &mut World
         after.iter().all(|pod| !before.contains(pod)),
         "{before:?}, {after:?}"
     );
-    stream.told(&swarm, "upgraded").await?;
+    stream.told(world, &swarm, "upgraded").await?;
 
     let all = every_pod(world).await?;
     world.stack.restart(Server::Kubelet).await?;
-    stream.told(&swarm, "kubelet restarted").await?;
+    stream.told(world, &swarm, "kubelet restarted").await?;
     ensure!(every_pod(world).await? == all, "{all:?}");
 
     stream.stop();
@@ -74,14 +79,35 @@ pub(crate) async fn pods_come_and_go_and_no_client_loses_a_row(world: &mut World
         lost,
         repeated,
     } = swarm.tally()?;
-    println!("{CLIENTS} clients, {rows} rows: {lost} lost, {repeated} repeated or out of order");
+    world.figures.tell(format!(
+        "{CLIENTS} clients, {rows} rows: {lost} lost, {repeated} repeated or out of order"
+    ));
     ensure!((lost, repeated) == (0, 0));
     Ok(())
 }
 
+/// The pods of fanout, each with how many clients it has.
+async fn census(world: &World) -> Result<Vec<(String, usize)>> {
+    let mut census = Vec::new();
+    for pod in world.pods("fanout").await? {
+        let held = world.connections(&pod).await?;
+        census.push((pod.name, held));
+    }
+    Ok(census)
+}
+
+/// The pod with the most clients, and how many these are.
+async fn busiest(world: &World) -> Result<(String, usize)> {
+    let census = census(world).await?;
+    let busiest = census.into_iter().max_by_key(|(_, held)| *held);
+    let (pod, held) = busiest.context("no pod of fanout")?;
+    ensure!(held > 0, "{pod} has no clients");
+    Ok((pod, held))
+}
+
 async fn every_pod(world: &World) -> Result<Vec<crate::world::Pod>> {
     let mut all = Vec::new();
-    for component in ["operator", "fanout", "api"] {
+    for component in PROGRAMS {
         all.extend(world.pods(component).await?);
     }
     Ok(all)
@@ -166,17 +192,18 @@ impl Stream {
         Ok(())
     }
 
-    /// Awaits that all clients hear of rows after what was done, and prints how it went.
-    async fn told(&self, swarm: &Swarm, what: &str) -> Result<()> {
+    /// Awaits that all clients hear of rows after what was done, prints how it went, and says how
+    /// often one came back.
+    async fn told(&self, world: &World, swarm: &Swarm, what: &str) -> Result<usize> {
         self.reach(swarm).await?;
         let phase = swarm.phase();
-        println!(
+        world.figures.tell(format!(
             "{what}: {} returns over {:.1} s, away for {:.1} s at most, longest silence {:.1} s",
             phase.returned,
             phase.spread.as_secs_f32(),
             phase.away.as_secs_f32(),
             phase.silence.as_secs_f32(),
-        );
-        Ok(())
+        ));
+        Ok(phase.returned)
     }
 }

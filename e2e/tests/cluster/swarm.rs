@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_native_tls::TlsConnector;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::world::{HOST, PREFIX, plain};
+use crate::world::{HOST, PREFIX, World, ingress};
 
 /// The longest that a client waits before it connects again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -75,17 +76,18 @@ pub(crate) struct Tally {
 
 impl Swarm {
     /// Starts `count` clients of the topics of `games`.
-    pub(crate) fn start(count: usize, games: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, count: usize, games: &[&str]) -> Result<Self> {
+        let tls = world.certificate.trusted()?;
         let topics: Vec<String> = games.iter().map(|id| topic(id)).collect();
         let client = |number: usize| {
             let notes = Notes::default();
             let address = local(number);
-            let task = tokio::spawn(live(address, topics.clone(), notes.clone()));
+            let task = tokio::spawn(live(address, tls.clone(), topics.clone(), notes.clone()));
             Client { notes, task }
         };
-        Self {
+        Ok(Self {
             clients: (0..count).map(client).collect(),
-        }
+        })
     }
 
     /// Awaits the row `row` of `game` at each client.
@@ -166,22 +168,27 @@ pub(crate) fn local(number: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 1, third, fourth), 0))
 }
 
-async fn live(address: SocketAddr, topics: Vec<String>, notes: Notes) {
+async fn live(address: SocketAddr, tls: TlsConnector, topics: Vec<String>, notes: Notes) {
     loop {
         // That a connection ends is what is to be expected here; what counts is the memory.
-        let _ = session(address, &topics, &notes).await;
+        let _ = session(address, &tls, &topics, &notes).await;
         lock(&notes).away.get_or_insert(Instant::now());
         let pause = rand::rng().random_range(Duration::ZERO..PAUSE);
         sleep(pause).await;
     }
 }
 
-async fn session(address: SocketAddr, topics: &[String], notes: &Notes) -> Result<()> {
+async fn session(
+    address: SocketAddr,
+    tls: &TlsConnector,
+    topics: &[String],
+    notes: &Notes,
+) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    let socket = socket.connect(plain()).await?;
-    let url = format!("ws://{HOST}{PREFIX}/ws?topics=");
+    let socket = tls.connect(HOST, socket.connect(ingress()?).await?).await?;
+    let url = format!("wss://{HOST}{PREFIX}/ws?topics=");
     let (mut socket, _) = client_async(url, socket).await?;
     let resume = lock(notes).positions.clone();
     let subscribe = json!({"subscribe": topics, "resume": resume});

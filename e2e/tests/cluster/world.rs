@@ -8,9 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use database::{Connections, Databases};
 use devstack::{Options, Server, Stack};
 use e2e::Kubectl;
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tokio::process::Command;
+
+use crate::certificate::Certificate;
+use crate::figures::Figures;
 
 /// The first port of the servers, which are the cluster's own network's.
 const BASE_PORT: u16 = 26_500;
@@ -29,6 +31,9 @@ pub(crate) const NODE: &str = "10.10.0.1";
 /// Of how many connections from one address a pod takes.
 pub(crate) const CONNECTIONS_PER_ADDRESS: usize = 8;
 
+/// The images of the programs.
+pub(crate) const PROGRAMS: [&str; 3] = ["operator", "fanout", "api"];
+
 /// The tags of the images: the version, and what the upgrade goes to.
 pub(crate) const TAG: &str = env!("CARGO_PKG_VERSION");
 pub(crate) const NEXT_TAG: &str = "next";
@@ -39,6 +44,8 @@ pub(crate) struct World {
     pub(crate) mysql: Connections,
     helm: PathBuf,
     pub(crate) stack: Stack,
+    pub(crate) figures: Figures,
+    pub(crate) certificate: Certificate,
 }
 
 /// The cluster that the tests run in.
@@ -53,16 +60,8 @@ pub(crate) fn options() -> Result<Options> {
 
 impl World {
     /// Starts the cluster and gives it the images.
-    pub(crate) async fn up(options: Options) -> Result<Self> {
+    pub(crate) async fn up(options: Options, figures: Figures) -> Result<Self> {
         let stack = Stack::up(options).await?;
-        let began = Instant::now();
-        let archives = ["operator", "fanout", "api", "connect"].map(image);
-        for archive in &archives {
-            let missing = || format!("{} is missing: make e2e-cluster", archive.display());
-            ensure!(archive.exists(), missing());
-        }
-        stack.import(&archives).await?;
-        println!("images in after {:.1} s", began.elapsed().as_secs_f32());
         let endpoints = stack.endpoints();
         let databases = Databases::load(&endpoints.databases)?;
         let world = Self {
@@ -73,11 +72,29 @@ impl World {
             mysql: databases.get("default")?.connections()?,
             helm: endpoints.helm.clone().context("a cluster has Helm")?,
             stack,
+            figures,
+            certificate: Certificate::new(HOST)?,
         };
-        for component in ["operator", "fanout", "api"] {
-            world.tag(component).await?;
+        world.import(&PROGRAMS).await?;
+        for program in PROGRAMS {
+            world.tag(program).await?;
         }
         Ok(world)
+    }
+
+    /// Gives the cluster images, as `images/build` and `e2e/images/build` make them.
+    pub(crate) async fn import(&self, names: &[&str]) -> Result<()> {
+        let began = Instant::now();
+        let archives: Vec<PathBuf> = names.iter().map(|name| image(name)).collect();
+        for archive in &archives {
+            let missing = || format!("{} is missing: make e2e-cluster", archive.display());
+            ensure!(archive.exists(), missing());
+        }
+        self.stack.import(&archives).await?;
+        let took = began.elapsed().as_secs_f32();
+        let figure = format!("images of {} in after {took:.1} s", names.join(", "));
+        self.figures.tell(figure);
+        Ok(())
     }
 
     /// Gives the image of `component` a second tag, for the upgrade.
@@ -104,38 +121,24 @@ impl World {
     pub(crate) fn values(&self) -> Value {
         let secrets = self.stack.endpoints().secrets.join("connect");
         let debezium = format!("${{directory:{}:debezium-password}}", secrets.display());
-        json!({
-            "kafka": {"bootstrapServers": "kafka.backends:9092"},
-            "connect": {"url": "http://connect.backends:8083"},
-            "databases": {"default": {
-                "host": "mysql.backends",
-                "schema": self.stack.endpoints().mysql.schema,
-                "operator": {"passwordSecret": {"name": "mysql-passwords", "key": "operator"}},
-                "api": {"passwordSecret": {"name": "mysql-passwords", "key": "api"}},
-                "connector": {"passwordReference": debezium},
-            }},
-            "api": {"namespace": GAMES},
-            "fanout": {
-                // Pods see Traefik, a process of the node, at the first address of their range.
-                "trustedProxies": ["10.244.0.1/32"],
-                "maxConnectionsPerAddress": CONNECTIONS_PER_ADDRESS,
-            },
-            "public": {"pathPrefix": PREFIX},
-            "ingress": {
-                "enabled": true,
-                "className": "traefik",
-                "host": HOST,
-                "tls": {"enabled": true, "secretName": "certificate"},
-            },
-        })
+        let mut values = public();
+        values["kafka"] = json!({"bootstrapServers": "kafka.backends:9092"});
+        values["connect"] = json!({"url": "http://connect.backends:8083"});
+        values["databases"] = json!({"default": {
+            "host": "mysql.backends",
+            "schema": self.stack.endpoints().mysql.schema,
+            "operator": {"passwordSecret": {"name": "mysql-passwords", "key": "operator"}},
+            "api": {"passwordSecret": {"name": "mysql-passwords", "key": "api"}},
+            "connector": {"passwordReference": debezium},
+        }});
+        values["api"] = json!({"namespace": GAMES});
+        values
     }
 
     /// Makes the namespaces, the Secrets and the certificate that the values name.
     pub(crate) async fn prepare(&self) -> Result<()> {
         let mysql = &self.stack.endpoints().mysql;
         let connect = self.stack.endpoints().secrets.join("connect");
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([HOST.to_owned()])?.self_signed(&key)?;
         let secret = |name: &str, kind: &str, data: Value| {
             json!({
                 "apiVersion": "v1", "kind": "Secret", "type": kind,
@@ -156,14 +159,11 @@ impl World {
             "api": std::fs::read_to_string(&mysql.api_password_file)?,
             "debezium": std::fs::read_to_string(connect.join("debezium-password"))?,
         });
-        let certificate = json!({
-            "tls.crt": certificate.pem(), "tls.key": key.serialize_pem(),
-        });
         for object in [
             namespace(RELEASE),
             namespace(GAMES),
             secret("mysql-passwords", "Opaque", passwords),
-            secret("certificate", "kubernetes.io/tls", certificate),
+            secret("certificate", "kubernetes.io/tls", self.certificate.data()),
         ] {
             self.kubectl.apply(&object.to_string()).await?;
         }
@@ -213,22 +213,17 @@ impl World {
         self.kubectl.run(&format!("get --raw {url}")).await
     }
 
-    /// The connections of all fanout pods, by the metric that scaling goes by.
-    pub(crate) async fn connections(&self) -> Result<f64> {
-        let mut all = 0.0;
-        for pod in self.pods("fanout").await? {
-            let metrics = self.admin(&pod.name, 9081, "/metrics").await?;
-            let lines = metrics.lines().filter(|line| {
-                let rest = line.strip_prefix("gamecast_connections");
-                rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
-            });
-            // A line for each protocol, which an adapter sums as well.
-            let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-            all += values
-                .reduce(|sum, value| sum + value)
-                .context("no such metric")?;
-        }
-        Ok(all)
+    /// The connections of a fanout pod, by the metric that scaling goes by.
+    pub(crate) async fn connections(&self, pod: &Pod) -> Result<usize> {
+        let metrics = self.admin(&pod.name, 9081, "/metrics").await?;
+        let lines = metrics.lines().filter(|line| {
+            let rest = line.strip_prefix("gamecast_connections");
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        });
+        // A line for each protocol, which an adapter sums as well.
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        let sum = values.reduce(|sum, value| sum + value);
+        sum.context("no such metric")
     }
 }
 
@@ -240,16 +235,34 @@ pub(crate) struct Pod {
     pub(crate) restarts: Option<u64>,
 }
 
-/// Where clients without TLS connect.
-pub(crate) fn plain() -> SocketAddr {
-    SocketAddr::from(([10, 10, 0, 1], 80))
+/// The values that say who reaches the release, and how.
+pub(crate) fn public() -> Value {
+    json!({
+        "fanout": {
+            // Pods see Traefik, a process of the node, at the first address of their range.
+            "trustedProxies": ["10.244.0.1/32"],
+            "maxConnectionsPerAddress": CONNECTIONS_PER_ADDRESS,
+        },
+        "public": {"pathPrefix": PREFIX},
+        "ingress": {
+            "enabled": true,
+            "className": "traefik",
+            "host": HOST,
+            "tls": {"enabled": true, "secretName": "certificate"},
+        },
+    })
+}
+
+/// Where clients connect.
+pub(crate) fn ingress() -> Result<SocketAddr> {
+    Ok(format!("{NODE}:443").parse()?)
 }
 
 pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The archive of an image, as `images/build` makes it of the programs of this build.
+/// The archive of an image of this build.
 fn image(component: &str) -> PathBuf {
     // target/debug/deps/cluster-…
     let program = std::env::current_exe().unwrap_or_default();
