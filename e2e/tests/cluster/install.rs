@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use e2e::games::{connect, game, insert};
 use e2e::patience::until;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::world::{GAMES, PROGRAMS, RELEASE, World};
@@ -21,6 +22,7 @@ pub(crate) async fn helm_installs_all_parts_and_two_games_become_ready(
     world.release(&world.values()).await?;
     let took = began.elapsed().as_secs_f32();
     world.figures.tell(format!("installed after {took:.1} s"));
+    let installed = Timestamp::now();
     for component in PROGRAMS {
         let pods = world.pods(component).await?;
         ensure!(pods.len() == 2, "{component}: {pods:?}");
@@ -38,7 +40,7 @@ pub(crate) async fn helm_installs_all_parts_and_two_games_become_ready(
     for id in [KEPT, GOING] {
         insert(&mut conn, &format!("game_{id}"), 1, 1).await?;
     }
-    footprint(world).await
+    footprint(world, installed).await
 }
 
 /// `helm test`: a Game of its own, from its row to a message, with the api's image and within the
@@ -58,16 +60,18 @@ pub(crate) async fn apply(world: &World, namespace: &str, id: &str, policy: &str
     world.kubectl.await_ready(&game).await
 }
 
-/// Prints what an install takes that nobody uses yet.
-async fn footprint(world: &World) -> Result<()> {
+/// Prints what an install takes that nobody uses yet, as kubelet sees it from `installed` on.
+async fn footprint(world: &World, installed: Timestamp) -> Result<()> {
     let url = "/api/v1/nodes/node0/proxy/stats/summary";
     let used = until("the memory of six pods", async || {
         let summary = world.kubectl.run(&format!("get --raw {url}")).await?;
         let summary: Value = serde_json::from_str(&summary)?;
         let pods = summary["pods"].as_array().cloned().unwrap_or_default();
-        let own = pods
-            .iter()
-            .filter(|pod| pod["podRef"]["namespace"] == RELEASE);
+        let own = pods.iter().filter(|pod| {
+            let seen = pod["memory"]["time"].as_str();
+            let seen = seen.and_then(|time| time.parse::<Timestamp>().ok());
+            pod["podRef"]["namespace"] == RELEASE && seen > Some(installed)
+        });
         let used = own.filter_map(|pod| {
             let name = pod["podRef"]["name"].as_str()?.to_owned();
             Some((name, pod["memory"]["workingSetBytes"].as_u64()?))
