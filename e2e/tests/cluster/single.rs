@@ -108,6 +108,8 @@ async fn come_back(world: &World, server: &str) -> Result<()> {
         Ok(())
     })
     .await?;
-    let pod = format!("pod/gamecast-{server}-0 -n {RELEASE}");
-    world.kubectl.await_ready(&pod).await
+    // As long as the release may take: of a busy machine a pod gets the share that it asks for.
+    let ready = format!("--for=condition=Ready pod/gamecast-{server}-0 -n {RELEASE}");
+    let wait = format!("wait {ready} --timeout=5m");
+    world.kubectl.run(&wait).await.map(drop)
 }
