@@ -11,10 +11,17 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::close::Close;
 
-/// `json`, `mqtt` or `sse`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Protocol {
     pub protocol: &'static str,
+}
+
+impl Protocol {
+    pub const JSON: Self = Self { protocol: "json" };
+    pub const MQTT: Self = Self { protocol: "mqtt" };
+    pub const EVENTS: Self = Self { protocol: "sse" };
+
+    const ALL: [Self; 3] = [Self::JSON, Self::MQTT, Self::EVENTS];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +103,10 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers everything below the prefix `gamecast`.
     pub fn register(&self, registry: &mut Registry) {
+        // Told before there are any: of a pod that tells none, the autoscaler knows nothing.
+        for protocol in Protocol::ALL {
+            drop(self.connections.get_or_create(&protocol));
+        }
         let registry = registry.sub_registry_with_prefix("gamecast");
         registry.register(
             "connections",
@@ -232,5 +243,24 @@ impl Metrics {
 
     pub(crate) fn kafka_error(&self, reason: &'static str) {
         self.kafka_errors.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_without_clients_says_that_it_has_none() {
+        let mut registry = Registry::default();
+        Metrics::default().register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for protocol in ["json", "mqtt", "sse"] {
+            let line = format!("gamecast_connections{{protocol=\"{protocol}\"}} 0\n");
+            assert!(text.contains(&line), "{text}");
+        }
     }
 }

@@ -81,12 +81,10 @@ impl Connection {
                 client.limit(rate);
             }
             let id = state.clients.insert(client) as ClientId;
-            let protocol = Protocol {
-                protocol: match &endpoint {
-                    Endpoint::Json(_) => "json",
-                    Endpoint::Mqtt => "mqtt",
-                    Endpoint::Events(..) => "sse",
-                },
+            let protocol = match &endpoint {
+                Endpoint::Json(_) => Protocol::JSON,
+                Endpoint::Mqtt => Protocol::MQTT,
+                Endpoint::Events(..) => Protocol::EVENTS,
             };
             let metrics = &state.context.metrics;
             metrics.connections.get_or_create(&protocol).inc();
