@@ -83,7 +83,7 @@ pub struct Chosen {
     /// not given.
     #[arg(long, env = "GAMECAST_DIST")]
     pub dist: Option<PathBuf>,
-    /// With a whole cluster of one node, with containers, DNS and an ingress, in a network
+    /// With a whole cluster of one node, with containers, DNS, an ingress and metrics, in a network
     /// namespace of its own. Takes root and Linux.
     #[arg(long, env = "GAMECAST_CLUSTER")]
     pub cluster: bool,

@@ -15,6 +15,7 @@
 //!
 //!   etcd --> apiserver --> controller-manager        mysql        kafka --> connect
 //!               +--> scheduler, kubelet, kube-proxy, coredns, traefik: a cluster of one node
+//!               +--> prometheus --> metrics-adapter: what its autoscaler goes by
 //! ```
 //!
 //! [`Stack`] is the way in for programs. A test has a stack of its own, on its own ports:

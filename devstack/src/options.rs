@@ -197,6 +197,8 @@ impl Ports {
             Server::KubeProxy => vec![10256, 10249],
             Server::CoreDns => vec![53, 8181],
             Server::Traefik => vec![443, 80, 8082],
+            Server::Prometheus => vec![9090],
+            Server::MetricsAdapter => vec![6443],
         }
     }
 }

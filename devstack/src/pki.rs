@@ -23,7 +23,7 @@ pub(crate) const TOKEN_PUBLIC_KEY: &str = "service-account.pub";
 /// A client certificate: Kubernetes takes the user from its CN and the groups from its O.
 pub(crate) struct Client {
     name: &'static str,
-    user: &'static str,
+    pub(crate) user: &'static str,
     group: Option<&'static str>,
     /// The kubeconfig, in the folder of the keys.
     pub(crate) config: &'static str,
@@ -74,11 +74,30 @@ pub(crate) const TRAEFIK: Client = Client {
     group: None,
     config: "traefik.kubeconfig",
 };
+pub(crate) const PROMETHEUS: Client = Client {
+    name: "prometheus",
+    user: "prometheus",
+    group: None,
+    config: "prometheus.kubeconfig",
+};
+pub(crate) const METRICS_ADAPTER: Client = Client {
+    name: "metrics-adapter",
+    user: "metrics-adapter",
+    group: None,
+    config: "metrics-adapter.kubeconfig",
+};
+/// The API server when it passes a request on, with the name of who made it.
+pub(crate) const FRONT_PROXY: Client = Client {
+    name: "front-proxy",
+    user: "front-proxy",
+    group: None,
+    config: "front-proxy.kubeconfig",
+};
 
 /// The one that users are told of lies beside the folder of the keys.
 const ADMIN_CONFIG: &str = "../kubeconfig";
 
-const CLIENTS: [Client; 7] = [
+const CLIENTS: [Client; 10] = [
     ADMIN,
     CONTROLLER_MANAGER,
     SCHEDULER,
@@ -86,12 +105,15 @@ const CLIENTS: [Client; 7] = [
     KUBE_PROXY,
     COREDNS,
     TRAEFIK,
+    PROMETHEUS,
+    METRICS_ADAPTER,
+    FRONT_PROXY,
 ];
 
 /// Makes what is missing, and the kubeconfigs, which name the port of the API server.
 pub(crate) fn ensure(site: &Site) -> Result<(), Error> {
     // Written last, so that a crash in between makes all of it anew. The number is of what is made.
-    let complete = site.pki("complete-2");
+    let complete = site.pki("complete-3");
     if !complete.exists() {
         make(site)?;
         write(&complete, "")?;

@@ -42,11 +42,15 @@ pub enum Server {
     CoreDns,
     /// The ingress controller: HTTP and HTTPS from outside the cluster.
     Traefik,
+    /// Collects the metrics of pods.
+    Prometheus,
+    /// Answers Kubernetes' autoscaler from Prometheus.
+    MetricsAdapter,
 }
 
 impl Server {
     /// Every server; one that is needed stands before those that need it.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
@@ -59,6 +63,8 @@ impl Server {
         Self::KubeProxy,
         Self::CoreDns,
         Self::Traefik,
+        Self::Prometheus,
+        Self::MetricsAdapter,
     ];
 
     /// The servers of a stack without a cluster.
@@ -86,6 +92,8 @@ impl Server {
             Self::KubeProxy => "kube-proxy",
             Self::CoreDns => "coredns",
             Self::Traefik => "traefik",
+            Self::Prometheus => "prometheus",
+            Self::MetricsAdapter => "metrics-adapter",
         }
     }
 
@@ -100,7 +108,10 @@ impl Server {
             | Self::Scheduler
             | Self::KubeProxy
             | Self::CoreDns
-            | Self::Traefik => &[Self::ApiServer],
+            | Self::Traefik
+            | Self::Prometheus => &[Self::ApiServer],
+            // The API server reaches it by its Service.
+            Self::MetricsAdapter => &[Self::KubeProxy, Self::Prometheus],
             Self::Kubelet => &[Self::ApiServer, Self::Containerd],
             Self::Connect => &[Self::Kafka],
         }

@@ -5,6 +5,7 @@
 //!     etcd, apiserver, controller-manager, scheduler
 //!     containerd <- kubelet, kube-proxy, CoreDNS    pods: 10.244.0.0/24
 //!     Traefik :80 :443                              Services: 10.96.0.0/16
+//!     Prometheus <- metrics-adapter <- apiserver
 //!     mysql, kafka, connect  <- Services in the namespace `backends` <- pods
 //! ```
 //!

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{part, remove};
+use super::{go, part, remove};
 use crate::error::{Error, file_error};
-use crate::program::{nice, run};
+use crate::program::run;
 use crate::progress::Progress;
 
 const MAIN: &str = include_str!("../../localkube/main.go");
@@ -32,15 +32,10 @@ pub(super) async fn install(place: &Path, progress: Progress) -> Result<(), Erro
                 let file = part.join(name);
                 fs::write(&file, text).map_err(file_error("write", &file))?;
             }
-            let mut build = nice("go", &part);
+            let mut build = go::build(&part);
             build
-                // A static program runs on any distribution, whatever this one's C library is.
-                .env("CGO_ENABLED", "0")
-                // A surrounding workspace or vendor folder must not change what is built.
-                .env("GOWORK", "off")
-                .env("GOFLAGS", "-mod=readonly")
                 // Without gRPC's tracing the linker can leave out much that only it refers to.
-                .args(["build", "-tags", "grpcnotrace", "-ldflags"])
+                .args(["-tags", "grpcnotrace", "-ldflags"])
                 .arg(ldflags())
                 .args(["-o", "localkube", "."]);
             run("go build (localkube)", &mut build).await?;

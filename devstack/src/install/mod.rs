@@ -1,5 +1,5 @@
-//! Installs what the servers need: Debian packages, Maven artifacts, Kubernetes built by Go, programs
-//! from PyPI.
+//! Installs what the servers need: Debian packages, Maven artifacts, Kubernetes and Prometheus built
+//! by Go, programs from PyPI.
 //!
 //! ```text
 //!   DIST/maven-HASH/kafka/       jars of the broker and the Connect worker
@@ -8,6 +8,7 @@
 //!       /maven-HASH/mysql-data/  a new data folder of MySQL, to be copied
 //!       /maven-HASH/classes/     archives of the classes that the Java programs load
 //!       /localkube-HASH          Kubernetes: control plane, node, CoreDNS, kubectl
+//!       /metrics-HASH/           Prometheus and the adapter for the autoscaler
 //!       /node-HASH/              Traefik, Helm and the pause image
 //!       /lock                    held by whoever installs
 //! ```
@@ -17,8 +18,10 @@
 
 mod classes;
 mod debian;
+mod go;
 mod localkube;
 mod maven;
+mod metrics;
 mod node;
 
 pub(crate) use debian::CNI_PLUGINS;
@@ -41,6 +44,7 @@ pub(crate) struct Dist {
     root: PathBuf,
     maven: PathBuf,
     localkube: PathBuf,
+    metrics: PathBuf,
     node: PathBuf,
 }
 
@@ -49,6 +53,7 @@ impl Dist {
         Self {
             maven: root.join(format!("maven-{}", hash(maven::SOURCES))),
             localkube: root.join(format!("localkube-{}", hash(localkube::SOURCES))),
+            metrics: root.join(format!("metrics-{}", hash(metrics::SOURCES))),
             node: root.join(format!("node-{}", hash(node::SOURCES))),
             root,
         }
@@ -97,6 +102,16 @@ impl Dist {
         &self.localkube
     }
 
+    /// Prometheus.
+    pub(crate) fn prometheus(&self) -> PathBuf {
+        self.metrics.join("prometheus")
+    }
+
+    /// The adapter between Kubernetes' autoscaler and Prometheus.
+    pub(crate) fn metrics_adapter(&self) -> PathBuf {
+        self.metrics.join("metrics-adapter")
+    }
+
     /// Traefik.
     pub(crate) fn traefik(&self) -> PathBuf {
         self.node.join("traefik")
@@ -140,9 +155,13 @@ impl Dist {
             }
             Ok(())
         };
-        let localkube = async {
+        let go = async {
             if wanted.localkube && !self.localkube.exists() {
                 localkube::install(&self.localkube, progress).await?;
+            }
+            // Second, so that Go has built what both link.
+            if wanted.metrics && !self.metrics.exists() {
+                metrics::install(&self.metrics, progress).await?;
             }
             Ok(())
         };
@@ -152,7 +171,7 @@ impl Dist {
             }
             Ok(())
         };
-        tokio::try_join!(programs, localkube, node).map(drop)
+        tokio::try_join!(programs, go, node).map(drop)
     }
 
     async fn lock(&self, progress: Progress) -> Result<Flock<File>, Error> {
@@ -189,6 +208,7 @@ struct Wanted {
     maven: bool,
     classes: bool,
     localkube: bool,
+    metrics: bool,
     node: bool,
     java: bool,
     mysql: bool,
@@ -201,10 +221,12 @@ impl Wanted {
         let mysql = servers.contains(&Server::MySql);
         let cluster = servers.iter().any(|server| server.is_node());
         let kubernetes = servers.iter().any(|server| server.is_kubernetes());
+        let metrics = servers.contains(&Server::Prometheus);
         Self {
             maven: (java || mysql) && !dist.maven.exists(),
             classes: java && !dist.classes().exists(),
             localkube: kubernetes && !dist.localkube.exists(),
+            metrics: metrics && !dist.metrics.exists(),
             node: cluster && !dist.node.exists(),
             java,
             mysql,
@@ -213,7 +235,7 @@ impl Wanted {
     }
 
     fn nothing(&self) -> bool {
-        !self.maven && !self.classes && !self.localkube && !self.node
+        !self.maven && !self.classes && !self.localkube && !self.metrics && !self.node
     }
 
     /// The programs that are needed and that devstack does not install.
@@ -222,7 +244,7 @@ impl Wanted {
             (self.java, "java"),
             (self.maven, "mvn"),
             (self.maven, "jar"),
-            (self.localkube, "go"),
+            (self.localkube || self.metrics, "go"),
             (self.node, "python3"),
             (self.node, "cc"),
         ];

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::{probe_http, root};
 use crate::cluster::SERVICE_RANGE;
-use crate::pki::{self, ADMIN, CONTROLLER_MANAGER};
+use crate::pki::{self, ADMIN, CONTROLLER_MANAGER, FRONT_PROXY};
 use crate::server::Server;
 use crate::site::{HOST, Site};
 
@@ -82,7 +82,18 @@ pub(super) fn api_server(site: &Site) -> Command {
             .arg("--kubelet-client-certificate")
             .arg(site.pki(&ADMIN.cert()))
             .arg("--kubelet-client-key")
-            .arg(site.pki(&ADMIN.key()));
+            .arg(site.pki(&ADMIN.key()))
+            // Who serves a part of the API learns from it who asks.
+            .arg("--proxy-client-cert-file")
+            .arg(site.pki(&FRONT_PROXY.cert()))
+            .arg("--proxy-client-key-file")
+            .arg(site.pki(&FRONT_PROXY.key()))
+            .arg("--requestheader-client-ca-file")
+            .arg(site.pki(pki::CA_CERT))
+            .args(["--requestheader-allowed-names", FRONT_PROXY.user])
+            .args(["--requestheader-username-headers", "X-Remote-User"])
+            .args(["--requestheader-group-headers", "X-Remote-Group"])
+            .args(["--requestheader-extra-headers-prefix", "X-Remote-Extra-"]);
     } else {
         command
             .args(["--authorization-mode", "RBAC"])
@@ -113,6 +124,8 @@ pub(super) fn controller_manager(site: &Site) -> Command {
         .arg("--root-ca-file")
         .arg(site.pki(pki::CA_CERT))
         .arg("--use-service-account-credentials")
+        // Tests await what the autoscaler does; by default it looks every 15 s.
+        .args(["--horizontal-pod-autoscaler-sync-period", "2s"])
         // There is one, so it need not be elected.
         .arg("--leader-elect=false");
     command

@@ -8,6 +8,7 @@ mod edge;
 mod java;
 mod kafka;
 mod kubernetes;
+mod metrics;
 mod mysql;
 mod node;
 
@@ -42,6 +43,8 @@ pub(crate) async fn prepare(server: Server, site: &Site) -> Result<(), Error> {
         Server::KubeProxy => node::prepare_kube_proxy(site),
         Server::CoreDns => edge::prepare_coredns(site).await,
         Server::Traefik => edge::prepare_traefik(site).await,
+        Server::Prometheus => metrics::prepare_prometheus(site).await,
+        Server::MetricsAdapter => metrics::prepare_adapter(site).await,
     }
 }
 
@@ -60,6 +63,8 @@ pub(crate) fn command(server: Server, site: &Site) -> Command {
         Server::KubeProxy => node::kube_proxy(site),
         Server::CoreDns => edge::coredns(site),
         Server::Traefik => edge::traefik(site),
+        Server::Prometheus => metrics::prometheus(site),
+        Server::MetricsAdapter => metrics::adapter(site),
     };
     command.current_dir(site.of(server, ""));
     command
@@ -88,6 +93,8 @@ pub(crate) async fn probe(server: Server, site: &Site) -> Result<(), String> {
         Server::KubeProxy => node::probe_kube_proxy(site).await,
         Server::CoreDns => edge::probe_coredns(site).await,
         Server::Traefik => edge::probe_traefik(site).await,
+        Server::Prometheus => metrics::probe_prometheus(site).await,
+        Server::MetricsAdapter => metrics::probe_adapter(site).await,
     }
 }
 

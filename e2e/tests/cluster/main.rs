@@ -4,6 +4,7 @@
 //!   helm install --> operator x 2, fanout x 2, api x 2   pods of a cluster of one node
 //!                       |                                (devstack up --cluster)
 //!   Swarm, Page --> Traefik :443 --> fanout, api
+//!                                      ^-- HPA <-- prometheus-adapter <-- Prometheus
 //! ```
 //!
 //! `make e2e-cluster`: it takes root, on Linux. One world for all tests, in the order of an
@@ -18,6 +19,7 @@ mod figures;
 mod install;
 mod removal;
 mod rollout;
+mod scaling;
 mod single;
 mod swarm;
 mod world;
@@ -45,6 +47,7 @@ fn main() -> Result<ExitCode> {
         edge::events_stream_and_resume_through_the_ingress,
         edge::clients_have_their_own_addresses_behind_the_ingress,
         rollout::pods_come_and_go_and_no_client_loses_a_row,
+        scaling::more_clients_bring_more_pods_and_go_on_hearing,
         removal::uninstalled_it_leaves_data_and_nothing_that_cannot_be_deleted,
         single::a_release_with_all_servers_streams_rows_and_keeps_them,
     ];
