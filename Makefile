@@ -6,6 +6,9 @@ SHELL := bash
 
 CARGO := cargo
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# Features are those of all that cargo is asked to build. Tests of one package would build what the
+# others have in common anew, so they are chosen among those of the workspace.
+TEST := $(CARGO) test --workspace --locked
 STACK := .devstack
 export GAMECAST_DIST ?= $(CURDIR)/$(STACK)/dist
 
@@ -73,7 +76,9 @@ lint: ## Formatting, clippy, the architecture's dependency rules
 
 .PHONY: test-unit
 test-unit: ## Tests that need no server
-	$(CARGO) test --workspace --exclude e2e --exclude devstack --locked
+	$(TEST) --lib --bins
+	$(TEST) --exclude e2e --exclude devstack --test '*'
+	$(TEST) --doc
 
 SECONDS ?= 60
 
@@ -91,10 +96,10 @@ test-chart: build ## Lints and tests of the chart, and a real API server that ta
 
 .PHONY: e2e
 e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Connect, Kubernetes, Chromium
-	$(CARGO) run -q --locked -p devstack -- install
-	$(CARGO) test --locked -p devstack
-	$(CARGO) test --locked -p e2e -- $(TESTS)
-	$(if $(TESTS),,$(CARGO) run -q --locked -p e2e --bin scenarios -- --pairwise --outage 3)
+	$(BUILT)/debug/devstack install
+	$(TEST) --test stack --test node
+	$(TEST) --test e2e --test ha --test resume --test security --test torture -- $(TESTS)
+	$(if $(TESTS),,$(BUILT)/debug/scenarios --pairwise --outage 3)
 
 .PHONY: e2e-cluster
 e2e-cluster: build web e2e-node browser ## Images, chart and ingress in a cluster of one node; takes root on Linux
@@ -102,18 +107,18 @@ e2e-cluster: build web e2e-node browser ## Images, chart and ingress in a cluste
 
 .PHONY: torture
 torture: build ## 100 rounds of kills and restarts under load, clients compared with Kafka
-	$(CARGO) run -q --locked -p devstack -- install
-	$(CARGO) run -q --locked -p e2e --bin torture -- --rounds $(or $(ROUNDS),100)
+	$(BUILT)/debug/devstack install
+	$(BUILT)/debug/torture --rounds $(or $(ROUNDS),100)
 
 .PHONY: test-ha
 test-ha: build ## Two operators: handing over, frozen leaders, ROUNDS=20 leaders killed under changes
-	$(CARGO) run -q --locked -p devstack -- install
-	GAMECAST_HA_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --locked -p e2e --test ha -- --nocapture $(TESTS)
+	$(BUILT)/debug/devstack install
+	GAMECAST_HA_ROUNDS=$(or $(ROUNDS),20) $(TEST) --test ha -- --nocapture $(TESTS)
 
 .PHONY: test-all
 test-all: build ## Every fault with every change, some 45 minutes; SCENARIOS="--pairwise --outage 6" for some
-	$(CARGO) run -q --locked -p devstack -- install
-	$(CARGO) run -q --locked -p e2e --bin scenarios -- $(SCENARIOS)
+	$(BUILT)/debug/devstack install
+	$(BUILT)/debug/scenarios $(SCENARIOS)
 
 .PHONY: e2e-node
 e2e-node: e2e/node/node_modules/.package-lock.json
@@ -132,18 +137,18 @@ deny: ## Licences and sources of what is built in (needs cargo-deny)
 
 .PHONY: bench-pipeline
 bench-pipeline: release ## From COMMIT to WebSocket, and from apply to Ready, in figures
-	$(CARGO) run -q --locked -p devstack -- install
+	$(BUILT)/release/devstack install
 	$(CARGO) run --release --locked -p bench --bin pipeline
 
 .PHONY: bench-churn
 bench-churn: build ## Restarting the connector after many games were made and dropped, in figures
-	$(CARGO) run -q --locked -p devstack -- install
-	$(CARGO) run -q --locked -p bench --bin churn
+	$(BUILT)/debug/devstack install
+	$(BUILT)/debug/churn
 
 .PHONY: bench-operator
 bench-operator: ## What 100, 300 and 1,000 Games cost the operator; GAMES=100,300,1000
-	$(CARGO) build --release --locked -p bench -p operator --bin operator --bin scale
-	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) build --release --locked -p bench -p devstack -p operator --bin devstack --bin operator --bin scale
+	$(BUILT)/release/devstack install
 	$(BUILT)/release/scale --details $(if $(GAMES),--games $(GAMES))
 
 .PHONY: bench-compression
@@ -152,8 +157,8 @@ bench-compression: ## What permessage-deflate costs and saves, in figures
 
 .PHONY: bench-fanout
 bench-fanout: ## Serving clients, beside the floor, in figures; SCENARIO="hot idle" for some of it
-	$(CARGO) build --release --locked -p bench -p fanout --bin fanout --bin floor --bin serving
-	$(CARGO) run -q --locked -p devstack -- install
+	$(CARGO) build --release --locked -p bench -p devstack -p fanout --bin devstack --bin fanout --bin floor --bin serving
+	$(BUILT)/release/devstack install
 	# Ten thousand topics need more heap than a small broker has.
 	_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/serving $(SCENARIO)
 

@@ -155,9 +155,9 @@ impl Fault {
             Self::OperatorKilled(step) => {
                 let point = format!("Game/default/{id},{step},KILL");
                 world.operator.terminate().await?;
-                world.operator.start_with(&["--fail-point", &point])?;
-                world.operator.ready().await?;
+                // Before it starts, so that it comes to the step for what is asked now.
                 act.ask(world, id).await?;
+                world.operator.start_with(&["--fail-point", &point])?;
                 world.operator.ended().await?;
                 world.operator.start_ready().await
             }

@@ -106,6 +106,11 @@ impl Scenarios {
         self.played += 1;
         let id = format!("s{}", self.played);
         let held = self.run(scenario, outage, &id).await;
+        if held.is_err() {
+            // The next one begins with an operator, whatever this one has left.
+            self.world.operator.kill().await?;
+            self.world.operator.start_ready().await?;
+        }
         held.with_context(|| format!("scenario: {scenario}, game {id}"))
     }
 

@@ -21,16 +21,16 @@ pub(crate) async fn more_clients_bring_more_pods_and_go_on_hearing(
 ) -> Result<()> {
     let before = world.pods("fanout").await?;
     autoscale(world).await?;
-    let mut scaler = scaled(world, FEWEST, 0).await?;
-    println!("{scaler}");
+    let scaler = scaled(world, FEWEST, 0).await?;
+    world.figures.tell(scaler);
     ensure!(world.pods("fanout").await? == before, "{before:?}");
 
-    let swarm = Swarm::start(CLIENTS, &[KEPT]);
+    let swarm = Swarm::start(world, CLIENTS, &[KEPT])?;
     let mut conn = connect(&world.mysql).await?;
     write(&mut conn, &swarm).await?;
     let pods = CLIENTS.div_ceil(TARGET);
-    scaler = scaled(world, pods, CLIENTS / pods).await?;
-    println!("{scaler}");
+    let scaler = scaled(world, pods, CLIENTS / pods).await?;
+    world.figures.tell(scaler);
     ready(world, pods).await?;
     write(&mut conn, &swarm).await?;
     let Tally { lost, repeated, .. } = swarm.tally()?;
@@ -41,8 +41,8 @@ pub(crate) async fn more_clients_bring_more_pods_and_go_on_hearing(
 
     // Going down is slow on purpose: what is wanted falls, and nothing happens for ten minutes.
     drop(swarm);
-    scaler = scaled(world, pods, 0).await?;
-    println!("{scaler}");
+    let scaler = scaled(world, pods, 0).await?;
+    world.figures.tell(scaler);
     until("a reason not to go down", async || {
         let found = world.kubectl.get(&hpa()).await?;
         let conditions = found["status"]["conditions"].as_array().cloned();
