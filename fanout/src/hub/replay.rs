@@ -120,9 +120,11 @@ impl Replay {
         &self.origin
     }
 
-    /// The offset that the client is told of when it cannot be had.
+    /// The offset up to which the client has all that it asked for, of which it is told when it
+    /// cannot have what follows. SUBSCRIBEs whose turn has not come are where they began.
     pub(super) fn position(&self) -> i64 {
-        self.spans.get(self.done).map_or(self.tail, |span| span.at) - 1
+        let left = self.spans.get(self.done..).unwrap_or_default();
+        left.iter().map(|span| span.at).min().unwrap_or(self.tail) - 1
     }
 
     /// Adds the records from `from` on that match `filters`. Returns false when it is too much.

@@ -439,42 +439,84 @@ impl World {
     }
 }
 
+/// Plays `acts`: what the client has in the end is what Kafka holds, each record once and in order,
+/// except where it was told otherwise.
+fn play(
+    ring: usize,
+    requests: Vec<Vec<&'static str>>,
+    acts: Vec<Act>,
+) -> Result<(), TestCaseError> {
+    let once = requests.len() == 1;
+    let mut world = World::new(ring, requests);
+    for act in acts {
+        world.act(act);
+    }
+    world.rest();
+    let filters = world.filters();
+    let matches = |topic: &str| filters.iter().any(|filter| filter.matches(topic));
+    let got = &world.client.got;
+    for (partition, offset, topic) in &world.kafka.log {
+        let times = world.client.times(*partition, *offset);
+        if !matches(topic) {
+            prop_assert_eq!(times, 0);
+            continue;
+        }
+        let excused = world.client.is_excused(*partition, *offset, topic);
+        prop_assert!(
+            times <= 1 || !once,
+            "{}:{} {} times",
+            partition,
+            offset,
+            times
+        );
+        prop_assert!(times >= 1 || excused, "{}:{} is missing", partition, offset);
+    }
+    for topic in TOPICS.iter().filter(|topic| matches(topic)) {
+        let last = world.kafka.log.iter().rfind(|(_, _, t)| t == topic);
+        let got = got.iter().rfind(|(_, _, t, _)| t == topic);
+        let last = last.map(|(p, o, _)| (*p, *o));
+        prop_assert_eq!(got.map(|(p, o, _, _)| (*p, *o)), last, "last of {}", topic);
+    }
+    world.disconnect();
+    Ok(())
+}
+
+/// The first of two SUBSCRIBEs is some way through what Kafka holds when the rest of it goes.
+#[test]
+fn a_gap_begins_where_the_last_of_several_subscribes_is() {
+    let publish = |topic| Act::Publish { topic, hole: 0 };
+    let feed = |pod, count| Act::Feed { pod, count };
+    let acts = vec![
+        publish(2),
+        Act::Restart { pod: 0 },
+        feed(1, 1),
+        publish(2),
+        publish(2),
+        Act::Connect { pod: 1 },
+        Act::Walk(1),
+        publish(2),
+        feed(0, 2),
+        Act::Connect { pod: 0 },
+        Act::Walk(1),
+        Act::Answer(1),
+        Act::Expire {
+            partition: 0,
+            left: 0,
+        },
+        publish(0),
+    ];
+    play(1, vec![vec!["a/+"], vec!["b/x"]], acts).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever happens on the way: what the client has in the end is what Kafka holds, each record
-    /// once and in order, except where it was told otherwise.
     #[test]
     fn a_client_that_resumes_misses_nothing_unless_it_is_told(
         ring in 0_usize..12,
         requests in requests(),
         acts in proptest::collection::vec(act(), 0..120),
     ) {
-        let once = requests.len() == 1;
-        let mut world = World::new(ring, requests);
-        for act in acts {
-            world.act(act);
-        }
-        world.rest();
-        let filters = world.filters();
-        let matches = |topic: &str| filters.iter().any(|filter| filter.matches(topic));
-        let got = &world.client.got;
-        for (partition, offset, topic) in &world.kafka.log {
-            let times = world.client.times(*partition, *offset);
-            if !matches(topic) {
-                prop_assert_eq!(times, 0);
-                continue;
-            }
-            let excused = world.client.is_excused(*partition, *offset, topic);
-            prop_assert!(times <= 1 || !once, "{}:{} {} times", partition, offset, times);
-            prop_assert!(times >= 1 || excused, "{}:{} is missing", partition, offset);
-        }
-        for topic in TOPICS.iter().filter(|topic| matches(topic)) {
-            let last = world.kafka.log.iter().rfind(|(_, _, t)| t == topic);
-            let got = got.iter().rfind(|(_, _, t, _)| t == topic);
-            let last = last.map(|(p, o, _)| (*p, *o));
-            prop_assert_eq!(got.map(|(p, o, _, _)| (*p, *o)), last, "last of {}", topic);
-        }
-        world.disconnect();
+        play(ring, requests, acts)?;
     }
 }
