@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devstack::Server;
@@ -9,6 +10,7 @@ use e2e::games::{connect, insert, topic};
 use e2e::patience::until;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::world::{World, swap};
 
@@ -49,6 +51,10 @@ pub(crate) async fn a_password_that_mysql_does_not_take_yet_stops_nothing(
     world.streams("one").await
 }
 
+/// The wait between two rows. What piles up while Debezium has no login is sent at once when it has
+/// one, and must be less than a client on a busy machine is let wait for.
+const PACE: Duration = Duration::from_millis(20);
+
 /// Inserts rows into the game `one`, one at a time, until it is told to end; how many.
 fn load(world: &World) -> (Arc<AtomicBool>, tokio::task::JoinHandle<Result<usize>>) {
     let (mysql, goes_on) = (world.mysql.clone(), Arc::new(AtomicBool::new(true)));
@@ -59,6 +65,7 @@ fn load(world: &World) -> (Arc<AtomicBool>, tokio::task::JoinHandle<Result<usize
         while flag.load(Ordering::Relaxed) {
             insert(&mut conn, "game_one", count, 1).await?;
             count += 1;
+            sleep(PACE).await;
         }
         Ok(count)
     });
