@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -302,9 +302,11 @@ impl Admin {
     }
 
     async fn create(&self, plans: &[TopicPlan]) -> Vec<Result<bool, TopicError>> {
-        let topics: Vec<NewTopic<'_>> = plans
+        let first = first_of_each_name(plans);
+        let topics: Vec<NewTopic<'_>> = first
             .iter()
-            .map(|plan| {
+            .map(|at| {
+                let plan = &plans[*at];
                 let replication = TopicReplication::Fixed(plan.replication);
                 let topic = NewTopic::new(&plan.name, plan.partitions, replication);
                 plan.config
@@ -317,7 +319,7 @@ impl Admin {
                 self.client.create_topics(&topics, options)
             })
             .await;
-        each(plans.len(), created, |results| {
+        let created = each(first.len(), created, |results| {
             results
                 .into_iter()
                 .map(|result| match result {
@@ -328,12 +330,27 @@ impl Admin {
                     }
                 })
                 .collect()
-        })
+        });
+        let names = first.iter().map(|at| plans[*at].name.as_str());
+        let mut results: HashMap<&str, _> = names.zip(created).collect();
+        // Each name was asked for.
+        let answers = plans.iter().filter_map(|plan| {
+            let result = results.get_mut(plan.name.as_str())?;
+            let answer = result.clone();
+            // Who asked for it too sees to its configuration.
+            if answer.is_ok() {
+                *result = Ok(false);
+            }
+            Some(answer)
+        });
+        answers.collect()
     }
 
     async fn configs(&self, names: &[String]) -> Vec<Configured> {
-        let topics: Vec<ResourceSpecifier<'_>> = names
-            .iter()
+        // A topic that is named twice is refused.
+        let asked: BTreeSet<&String> = names.iter().collect();
+        let topics: Vec<ResourceSpecifier<'_>> = asked
+            .into_iter()
             .map(|name| ResourceSpecifier::Topic(name))
             .collect();
         let action = "look up the configuration of topics";
@@ -376,6 +393,15 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Where in `plans` each topic is named first. A broker answers once for a topic that a request names
+/// twice, and librdkafka leaves nothing where the second answer would be, which rdkafka then reads.
+fn first_of_each_name(plans: &[TopicPlan]) -> Vec<usize> {
+    let mut names = HashSet::new();
+    (0..plans.len())
+        .filter(|at| names.insert(&plans[*at].name))
+        .collect()
 }
 
 /// One answer for each of `count` questions: `split` of the call's result, or its error for all.

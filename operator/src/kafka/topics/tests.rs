@@ -37,6 +37,12 @@ fn what_others_have_set_survives_a_repair() {
     assert!(!config.contains_key("segment.bytes"));
 }
 
+#[test]
+fn a_topic_that_several_ask_for_is_named_once() {
+    let plans = ["a", "b", "a", "a", "c"].map(|name| TopicPlan::history(name, 1));
+    assert_eq!(first_of_each_name(&plans), [0, 1, 4]);
+}
+
 #[tokio::test]
 async fn who_found_no_broker_looks_for_one_before_it_asks_again() {
     // Nobody listens there any more.
