@@ -120,7 +120,7 @@ async fn scale(world: &World, replicas: usize) -> Result<()> {
 }
 
 /// Awaits that fanout has so many pods, all of them ready, and none that is about to end.
-async fn settle(world: &World, replicas: usize) -> Result<()> {
+pub(crate) async fn settle(world: &World, replicas: usize) -> Result<()> {
     let deployment = format!("deployment gamecast-fanout -n {RELEASE}");
     let pods = format!("get pods -n {RELEASE} -l app.kubernetes.io/component=fanout -o name");
     until(&format!("{replicas} pods of fanout"), async || {

@@ -6,6 +6,7 @@ use e2e::patience::until;
 use mysql_async::Conn;
 
 use crate::install::KEPT;
+use crate::rollout::settle;
 use crate::swarm::{Swarm, Tally};
 use crate::world::{RELEASE, World, repository};
 
@@ -31,7 +32,7 @@ pub(crate) async fn more_clients_bring_more_pods_and_go_on_hearing(
     let pods = CLIENTS.div_ceil(TARGET);
     let scaler = scaled(world, pods, CLIENTS / pods).await?;
     world.figures.tell(scaler);
-    ready(world, pods).await?;
+    settle(world, pods).await?;
     write(&mut conn, &swarm).await?;
     let Tally { lost, repeated, .. } = swarm.tally()?;
     ensure!(
@@ -57,7 +58,7 @@ pub(crate) async fn more_clients_bring_more_pods_and_go_on_hearing(
         Ok(())
     })
     .await?;
-    ready(world, pods).await
+    settle(world, pods).await
 }
 
 /// Has the release scale by connections, as its user does.
@@ -91,20 +92,6 @@ async fn scaled(world: &World, pods: usize, each: usize) -> Result<String> {
         ensure!(desired == Some(pods as u64), "{line}");
         ensure!(line.contains(&format!(" {each}/{TARGET} ")), "{line}");
         Ok(line.trim_end().to_owned())
-    })
-    .await
-}
-
-/// Awaits that so many pods are ready, and no more are there.
-async fn ready(world: &World, pods: usize) -> Result<()> {
-    let deployment = format!("deployment gamecast-fanout -n {RELEASE}");
-    until(&format!("{pods} ready pods"), async || {
-        let found = world.kubectl.get(&deployment).await?;
-        let status = &found["status"];
-        for count in ["replicas", "readyReplicas"] {
-            ensure!(status[count] == pods, "{status}");
-        }
-        Ok(())
     })
     .await
 }

@@ -220,9 +220,10 @@ impl World {
             let rest = line.strip_prefix("gamecast_connections");
             rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
         });
-        // A line for each protocol that was spoken, which an adapter sums as well.
+        // A line for each protocol, which an adapter sums as well.
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
-        Ok(values.sum())
+        let sum = values.reduce(|sum, value| sum + value);
+        sum.context("no such metric")
     }
 }
 
