@@ -7,16 +7,19 @@
 //! ```
 //!
 //! RUNNING is no proof. A marker row that arrives is: it was committed after the tables that wait
-//! for it, and the binlog has one order. All who wait share one row.
+//! for it, and the binlog has one order. All who ask together share one row.
 //!
+//! * `marks`: has marker rows written and awaits them; `under_way`: which are awaited, and for how long.
 //! * `upkeep`: what is done about a connector's state; `restarts`: when a failed one is restarted.
 //! * `large_rows`: what was left out, and whose it was; `strays`: tables that no Game has.
 //! * `record`: what is known of a connector between calls.
 
 mod large_rows;
+mod marks;
 mod record;
 mod restarts;
 mod strays;
+mod under_way;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -25,25 +28,21 @@ use std::time::{Duration, Instant};
 
 use crds::ConnectorTask;
 use k8s_openapi::jiff::Timestamp;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 
 use crate::batch::Batch;
 use crate::connect::{Connect, Connector, Listing, State, is_as_planned};
 use crate::failure::{Failure, Retry};
-use crate::kafka::{Markers, Topics};
+use crate::kafka::{Following, Markers, Topics};
 use crate::metrics::Metrics;
 use crate::mysql::Server;
 use crate::plan::ConnectorPlan;
 use crate::position::Position;
 use crate::reason::Reason;
 use crate::settle::settle;
+use marks::{Follow, Marks, Passage};
 use record::Record;
 
 pub(crate) use restarts::{RestartArgs, Restarts};
-
-/// Characters of a marker's token.
-const TOKEN_CHARS: usize = 24;
 
 /// The servers that capturing needs, and how long proofs take and last.
 pub(crate) struct Parts {
@@ -54,7 +53,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// The server ids of the shared connectors.
     pub(crate) reserved: Vec<u32>,
-    /// How long a marker may take.
+    /// How long a marker may take after the one before it.
     pub(crate) timeout: Duration,
     /// How long Connect may take to commit what it has sent.
     pub(crate) commit_timeout: Duration,
@@ -89,7 +88,7 @@ type Ensured = Result<Option<String>, Failure>;
 /// One connector, whose work is shared by all who ask for it at the same time.
 struct Lane {
     ensure: Batch<Asked, Result<(), Failure>>,
-    mark: Batch<(), Result<Position, Failure>>,
+    marks: Marks,
     committed: Batch<(), Result<Option<Position>, Failure>>,
     record: Arc<Record>,
     plan: ConnectorPlan,
@@ -117,14 +116,14 @@ impl Capture {
         if lane.record.is_proven(since, self.parts.lasts) {
             return Ok(());
         }
-        lane.mark.ask(()).await?;
+        lane.marks.ask().await?;
         if lane.record.lenient().is_some() {
             let over = Asked {
                 is_over: true,
                 ..Asked::default()
             };
             lane.ensure.ask(over).await?;
-            lane.mark.ask(()).await?;
+            lane.marks.ask().await?;
         }
         Ok(())
     }
@@ -139,7 +138,7 @@ impl Capture {
     /// often it starts anew, sends none of them again.
     pub(crate) async fn settle(&self, plan: &ConnectorPlan) -> Result<(), Failure> {
         let (lane, limit) = (self.lane(plan), self.parts.commit_timeout);
-        let settled = settle(|| lane.mark.ask(()), || lane.committed.ask(()));
+        let settled = settle(|| lane.marks.ask(), || lane.committed.ask(()));
         tokio::time::timeout(limit, settled)
             .await
             .unwrap_or_else(|_| {
@@ -161,11 +160,16 @@ impl Capture {
 
     /// The connectors of objects that do not run, or not as they should.
     pub(crate) fn unwell(&self, listing: &Listing) -> Vec<String> {
+        let planned = |lane: &Lane| {
+            let wanted = lane.record.wanted();
+            wanted.is_none_or(|plan| {
+                is_as_planned(listing, &plan, &self.parts.reserved).unwrap_or(false)
+            })
+        };
         let well = |lane: &Lane| {
             let connector = listing.get(&lane.plan.name);
             connector.map(Connector::state) == Some(State::Running)
-                && (lane.record.lenient().is_some()
-                    || is_as_planned(listing, &lane.plan, &self.parts.reserved).unwrap_or(false))
+                && (lane.record.lenient().is_some() || planned(lane))
         };
         let lanes = self.lanes();
         let unwell = lanes.iter().filter(|(_, lane)| !well(lane));
@@ -220,7 +224,7 @@ impl Lane {
     fn new(parts: &Arc<Parts>, plan: &ConnectorPlan) -> Self {
         let record = Arc::new(Record::default());
         let shared = Arc::new((parts.clone(), plan.clone(), record.clone()));
-        let (marking, asking) = (shared.clone(), shared.clone());
+        let (passage, asking) = (LanePassage(shared.clone()), shared.clone());
         Self {
             ensure: Batch::new(move |askers: Vec<Asked>| {
                 let shared = shared.clone();
@@ -229,13 +233,7 @@ impl Lane {
                     vec![parts.ensure(plan, record, &askers).await; askers.len()]
                 }
             }),
-            mark: Batch::new(move |askers: Vec<()>| {
-                let shared = marking.clone();
-                async move {
-                    let (parts, plan, record) = &*shared;
-                    vec![parts.mark(plan, record).await; askers.len()]
-                }
-            }),
+            marks: Marks::new(passage, parts.timeout),
             committed: Batch::new(move |askers: Vec<()>| {
                 let shared = asking.clone();
                 async move {
@@ -260,44 +258,57 @@ impl Parts {
                 Failure::new(Reason::DatabaseUnknown, message).with_retry(Retry::OnChange)
             })
     }
+}
 
-    async fn mark(&self, plan: &ConnectorPlan, record: &Record) -> Result<Position, Failure> {
-        let begun = Instant::now();
-        let result = self.await_marker(plan).await;
-        let snapshot = self.markers.snapshot(&plan.marker_topic.name);
-        record.marked(begun, result.is_ok(), snapshot);
-        match &result {
-            Ok(_) => record.goes_on(),
-            Err(failure) if failure.reason == Reason::NotStreaming => {
-                self.unstick(plan, record).await?;
-            }
-            Err(_) => {}
-        }
-        result
+/// What the markers of a lane go through: its marker table, its connector, its marker topic.
+struct LanePassage(Arc<(Arc<Parts>, ConnectorPlan, Arc<Record>)>);
+
+impl Passage for LanePassage {
+    type Following = Following;
+
+    async fn follow(&self) -> Result<Following, Failure> {
+        let (parts, plan, _) = &*self.0;
+        Ok(parts.markers.follow(&plan.marker_topic.name).await?)
     }
 
-    async fn await_marker(&self, plan: &ConnectorPlan) -> Result<Position, Failure> {
-        let topic = &plan.marker_topic.name;
-        let token: String = rand::rng()
-            .sample_iter(Alphanumeric)
-            .take(TOKEN_CHARS)
-            .map(char::from)
-            .collect();
-        let _following = self.markers.follow(topic).await?;
-        let arrival = self.markers.expect(&token);
-        self.server(plan)?
-            .write_marker(&plan.marker_table, &token)
-            .await?;
-        self.metrics.marker();
-        if let Some(position) = self.markers.arrival(&token, arrival, self.timeout).await {
-            return Ok(position);
+    async fn write(&self, token: &str) -> Result<(), Failure> {
+        let (parts, plan, _) = &*self.0;
+        let server = parts.server(plan)?;
+        server.write_marker(&plan.marker_table, token).await?;
+        parts.metrics.marker();
+        Ok(())
+    }
+
+    fn arrived(&self, begun: Instant) {
+        let (parts, plan, record) = &*self.0;
+        record.arrived(begun, parts.markers.snapshot(&plan.marker_topic.name));
+        record.goes_on();
+    }
+
+    async fn missed(&self) -> Failure {
+        let (parts, plan, record) = &*self.0;
+        record.missed();
+        parts.markers.renew();
+        if let Err(failure) = parts.unstick(plan, record).await {
+            return failure;
         }
         let message = format!(
-            "a marker row in the table {} did not reach the topic {topic} within {}: the connector {} does not stream yet",
+            "a marker row in the table {} did not reach the topic {} within {}: the connector {} does not stream yet",
             plan.marker_table,
-            humantime::format_duration(self.timeout),
+            plan.marker_topic.name,
+            humantime::format_duration(parts.timeout),
             plan.name
         );
-        Err(Failure::new(Reason::NotStreaming, message))
+        Failure::new(Reason::NotStreaming, message)
+    }
+}
+
+impl Follow for Following {
+    async fn next(&mut self) -> (String, Position) {
+        Following::next(self).await
+    }
+
+    fn is_stale(&self) -> bool {
+        Following::is_stale(self)
     }
 }

@@ -114,3 +114,28 @@ pub(crate) async fn what_somebody_broke_is_put_right(world: &mut World) -> Resul
         .await?;
     world.discard(&["drift", "bystander"]).await
 }
+
+pub(crate) async fn an_edited_connector_is_put_right_at_once_each_time(
+    world: &mut World,
+) -> Result<()> {
+    // No resync comes to its aid.
+    world.operator.terminate().await?;
+    world.operator.set("--resync-interval", "1h");
+    world.operator.start_ready().await?;
+    world.ready_game("edited", json!({})).await?;
+    let connectors = world.connectors();
+    for edit in ["1000", "2000", "3000"] {
+        let edits = json!({"poll.interval.ms": edit});
+        connectors.patch(SHARED, edits).await?;
+        until("the connector to be as planned", async || {
+            let config = connectors.config(SHARED).await?;
+            ensure!(config["poll.interval.ms"] == "10", "{config}");
+            Ok(())
+        })
+        .await?;
+    }
+    world.operator.terminate().await?;
+    world.operator.set("--resync-interval", "5s");
+    world.operator.start_ready().await?;
+    world.discard(&["edited"]).await
+}

@@ -73,6 +73,7 @@ fn main() -> Result<ExitCode> {
         adoption::a_topic_that_does_not_fit_is_a_conflict_and_stays_as_it_is,
         adoption::an_empty_topic_of_a_table_that_was_nobodys_is_adopted,
         drift::what_somebody_broke_is_put_right,
+        drift::an_edited_connector_is_put_right_at_once_each_time,
         connectors::a_task_that_fails_is_told_by_all_its_games_and_a_repair_clears_them,
         poison::a_row_of_five_megabytes_stops_nobody_else,
         poison::rows_without_a_key_stop_nobody_else,

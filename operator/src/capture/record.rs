@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::restarts::{RestartArgs, Restarts};
 use super::strays::Strays;
 use crate::connect::{Cause, State};
+use crate::plan::ConnectorPlan;
 use crate::position::Position;
 use crate::server_check::Checked;
 use crate::stall::Stall;
@@ -23,6 +24,8 @@ pub(super) struct Record(Mutex<Known>);
 struct Known {
     /// When the last marker that arrived was begun; none after trouble.
     proven: Option<Instant>,
+    /// What the connector was to be when that was last seen to.
+    wanted: Option<ConnectorPlan>,
     restarts: Restarts,
     /// What the connector did when it was last looked at.
     state: Option<State>,
@@ -53,6 +56,16 @@ impl Record {
         let mut known = self.lock();
         known.proven = None;
         known.checked = None;
+    }
+
+    /// Notes what the connector is to be.
+    pub(super) fn wants(&self, plan: ConnectorPlan) {
+        self.lock().wanted = Some(plan);
+    }
+
+    /// What the connector is to be; none where nobody has seen to it yet.
+    pub(super) fn wanted(&self) -> Option<ConnectorPlan> {
+        self.lock().wanted.clone()
     }
 
     /// What was found of the database less than `lasts` ago.
@@ -88,13 +101,18 @@ impl Record {
         self.lock().stall.is_over();
     }
 
-    /// Notes what came of a marker that was begun then.
-    pub(super) fn marked(&self, begun: Instant, arrived: bool, snapshot: Option<String>) {
+    /// Notes that a marker has arrived that was begun then.
+    pub(super) fn arrived(&self, begun: Instant, snapshot: Option<String>) {
         let mut known = self.lock();
-        known.proven = arrived.then_some(begun);
+        known.proven = Some(begun);
         if snapshot.is_some() {
             known.snapshot = snapshot;
         }
+    }
+
+    /// Notes that a marker has not arrived.
+    pub(super) fn missed(&self) {
+        self.lock().proven = None;
     }
 
     /// True when a marker that was begun after `since` has arrived, less than `lasts` ago.

@@ -85,6 +85,7 @@ impl Parts {
             return Ok(());
         }
         let wanted = renewal.plan;
+        record.wants(wanted.clone());
         if self
             .connect
             .ensure_connector(&wanted, &self.reserved)

@@ -14,7 +14,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::{Access, TopicError};
@@ -26,6 +26,9 @@ const HELD: Duration = Duration::from_secs(1);
 /// The wait after the consumer reported an error, which it goes on to report while it lasts.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A marker that has arrived: its token, and where its row was in the binlog.
+pub(crate) type Arrival = (String, Position);
+
 /// One consumer for the marker topics of all connectors, assigned only while one is awaited.
 pub(crate) struct Markers {
     access: Access,
@@ -36,8 +39,8 @@ pub(crate) struct Markers {
 /// What readers share.
 #[derive(Default)]
 struct Seen {
-    /// Who awaits which token.
-    awaited: Mutex<HashMap<String, oneshot::Sender<Position>>>,
+    /// Who follows which topic.
+    followed: Mutex<HashMap<String, mpsc::UnboundedSender<Arrival>>>,
     topics: Mutex<HashMap<String, Progress>>,
 }
 
@@ -67,10 +70,29 @@ struct MarkerRow {
 pub(crate) struct Following {
     reader: Arc<Reader>,
     partition: TopicPartitionList,
+    topic: String,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    seen: Arc<Seen>,
+}
+
+impl Following {
+    /// The next marker that arrives.
+    pub(crate) async fn next(&mut self) -> Arrival {
+        match self.arrivals.recv().await {
+            Some(arrival) => arrival,
+            None => unreachable!("whoever follows a topic is known until this is dropped"),
+        }
+    }
+
+    /// True when its consumer has reported an error: another reads sooner again.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.reader.is_stale.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
+        lock(&self.seen.followed).remove(&self.topic);
         if let Err(error) = self.reader.consumer.incremental_unassign(&self.partition) {
             tracing::warn!(%error, "failed to stop reading a marker topic");
         }
@@ -106,9 +128,21 @@ impl Markers {
         partition
             .add_partition_offset(topic, 0, Offset::Offset(next.unwrap_or(begin)))
             .map_err(failed)?;
-        let assigned = reader.consumer.incremental_assign(&partition);
+        let (arrived, arrivals) = mpsc::unbounded_channel();
+        lock(&self.seen.followed).insert(topic.into(), arrived);
+        let following = Following {
+            reader,
+            partition,
+            topic: topic.into(),
+            arrivals,
+            seen: self.seen.clone(),
+        };
+        let assigned = following
+            .reader
+            .consumer
+            .incremental_assign(&following.partition);
         assigned.map_err(failed)?;
-        Ok(Following { reader, partition })
+        Ok(following)
     }
 
     fn reader(&self) -> KafkaResult<Arc<Reader>> {
@@ -120,34 +154,16 @@ impl Markers {
         Ok(reader.clone())
     }
 
-    /// Notes that `token` is awaited, before it is written.
-    pub(crate) fn expect(&self, token: &str) -> oneshot::Receiver<Position> {
-        let (arrived, arrival) = oneshot::channel();
-        lock(&self.seen.awaited).insert(token.into(), arrived);
-        arrival
-    }
-
     /// Where in the binlog the snapshot was made that shows in `topic` last.
     pub(crate) fn snapshot(&self, topic: &str) -> Option<String> {
         lock(&self.seen.topics).get(topic)?.snapshot.clone()
     }
 
-    /// Where the row was in the binlog, once the token has arrived; none when it does not within
-    /// `wait`.
-    pub(crate) async fn arrival(
-        &self,
-        token: &str,
-        arrival: oneshot::Receiver<Position>,
-        wait: Duration,
-    ) -> Option<Position> {
-        let arrived = timeout(wait, arrival).await.ok().and_then(Result::ok);
-        if arrived.is_none() {
-            lock(&self.seen.awaited).remove(token);
-            // The connector is to be doubted first, but the next try has a new reader too.
-            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            reader.is_stale.store(true, Ordering::Relaxed);
-        }
-        arrived
+    /// Has another consumer read from now on, for nothing arrives at this one. The connector is to
+    /// be doubted first, but the consumer may be the cause.
+    pub(crate) fn renew(&self) {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.is_stale.store(true, Ordering::Relaxed);
     }
 }
 
@@ -202,9 +218,9 @@ impl Seen {
         let Some((row, position)) = row.zip(position) else {
             return;
         };
-        if let Some(waiter) = lock(&self.awaited).remove(&row.token) {
-            // A waiter that gave up is nobody's loss.
-            let _ = waiter.send(position);
+        if let Some(follower) = lock(&self.followed).get(message.topic()) {
+            // A follower that goes is nobody's loss.
+            let _ = follower.send((row.token, position));
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::plan::PlanError;
 use crate::reason::Reason;
 
 pub(crate) use adoption::TopicEnd;
-pub(crate) use markers::Markers;
+pub(crate) use markers::{Following, Markers};
 pub(crate) use routes::{Routes, Watched};
 pub(crate) use topics::{Topic, Topics};
 
