@@ -103,8 +103,8 @@ pub struct Args {
     #[arg(long, env = "GAMECAST_OPERATOR_TOPIC_CHECK_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
     pub topic_check_interval: Duration,
 
-    /// How long a marker row may take from MySQL to Kafka before the connector counts as not
-    /// streaming.
+    /// How long a marker row may take from MySQL to Kafka, or after the one before it, until the
+    /// connector counts as not streaming. One that is behind may so take six times as long in all.
     #[arg(long, env = "GAMECAST_OPERATOR_MARKER_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub marker_timeout: Duration,
 

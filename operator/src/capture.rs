@@ -293,7 +293,7 @@ impl Passage for LanePassage {
             return failure;
         }
         let message = format!(
-            "a marker row in the table {} did not reach the topic {} within {}: the connector {} does not stream yet",
+            "a marker row in the table {} has not reached the topic {} for more than {}: the connector {} does not stream yet, or is far behind",
             plan.marker_table,
             plan.marker_topic.name,
             humantime::format_duration(parts.timeout),
