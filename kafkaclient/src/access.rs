@@ -91,7 +91,10 @@ impl Access {
     /// What every client has in common: the brokers, TLS, and the login as it is now.
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.bootstrap_servers());
+        config
+            .set("bootstrap.servers", self.bootstrap_servers())
+            // Brokers that are back are found within a second or two; the default is ten.
+            .set("reconnect.backoff.max.ms", "1000");
         let password = self.0.lock().password.clone();
         self.0.security.set(&mut config, password.as_ref());
         config

@@ -20,6 +20,9 @@ struct Args {
     /// Tables to make and drop.
     #[arg(long, default_value_t = 10_000)]
     games: usize,
+    /// Make them and drop none.
+    #[arg(long)]
+    keep: bool,
     /// Restarts to measure.
     #[arg(long, default_value_t = 3)]
     restarts: usize,
@@ -48,11 +51,12 @@ async fn main() -> Result<()> {
     let mut row = 0;
     measure(&world, &client, &mut row, args.restarts, &mut out).await?;
     let began = Instant::now();
-    churn(&world.mysql, args.games).await?;
+    churn(&world.mysql, args.games, args.keep).await?;
     writeln!(
         out,
-        "{} tables made and dropped in {:.0} s",
+        "{} tables made{} in {:.0} s",
         args.games,
+        if args.keep { "" } else { " and dropped" },
         began.elapsed().as_secs_f64()
     )?;
     row += 1;
@@ -66,8 +70,9 @@ async fn main() -> Result<()> {
     measure(&world, &client, &mut row, args.restarts, &mut out).await
 }
 
-/// Makes and drops the tables of `count` games, as the operator does it.
-async fn churn(mysql: &Connections, count: usize) -> Result<()> {
+/// Makes the tables of `count` games, as the operator does it, and drops those that it is not to
+/// keep.
+async fn churn(mysql: &Connections, count: usize, keep: bool) -> Result<()> {
     stream::iter(0..count)
         .map(|n| async move {
             let mut conn = connect(mysql).await?;
@@ -78,8 +83,10 @@ async fn churn(mysql: &Connections, count: usize) -> Result<()> {
                  `created_at` TIMESTAMP(3) DEFAULT CURRENT_TIMESTAMP(3)) DEFAULT CHARSET=utf8mb4"
             ))
             .await?;
-            conn.query_drop(format!("DROP TABLE `game_churn-{n}`"))
-                .await?;
+            if !keep {
+                let drop = format!("DROP TABLE `game_churn-{n}`");
+                conn.query_drop(drop).await?;
+            }
             anyhow::Ok(())
         })
         .buffer_unordered(CONCURRENCY)

@@ -59,8 +59,6 @@ impl Access {
         let mut config = self.kafka.config();
         config
             .set("client.id", "gamecast-operator")
-            // Back within a few seconds when a broker is.
-            .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
         config
     }
