@@ -79,7 +79,7 @@ async fn churn(mysql: &Connections, count: usize, keep: bool) -> Result<()> {
             let columns: String = (1..=5).map(|c| format!("`odd{c}` VARCHAR(50), ")).collect();
             conn.query_drop(format!(
                 "CREATE TABLE `game_churn-{n}` (`row_id` INT AUTO_INCREMENT PRIMARY KEY, \
-                 `game_id` VARCHAR(50) NOT NULL DEFAULT 'churn-{n}', {columns}\
+                 `game_id` VARCHAR(50) NOT NULL DEFAULT /*!80013 (*/'churn-{n}'/*!80013 )*/, {columns}\
                  `created_at` TIMESTAMP(3) DEFAULT CURRENT_TIMESTAMP(3)) DEFAULT CHARSET=utf8mb4"
             ))
             .await?;
