@@ -79,13 +79,13 @@ impl Parts {
         };
         let renewal = server_check::renew(&self.connect, &self.reserved, &wanted, &checked).await?;
         record.advise(renewal.note);
+        let wanted = renewal.plan;
+        record.wants(wanted.clone());
         if renewal.restarted {
             self.metrics.password_renewed();
             record.doubt();
             return Ok(());
         }
-        let wanted = renewal.plan;
-        record.wants(wanted.clone());
         if self
             .connect
             .ensure_connector(&wanted, &self.reserved)
