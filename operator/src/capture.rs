@@ -158,22 +158,26 @@ impl Capture {
         }
     }
 
-    /// The connectors of objects that do not run, or not as they should.
-    pub(crate) fn unwell(&self, listing: &Listing) -> Vec<String> {
+    /// The connectors of objects that do not run, or not as they should, each with a number that
+    /// is another one once it is unwell in another way.
+    pub(crate) fn unwell(&self, listing: &Listing) -> Vec<(String, u64)> {
         let planned = |lane: &Lane| {
             let wanted = lane.record.wanted();
             wanted.is_none_or(|plan| {
                 is_as_planned(listing, &plan, &self.parts.reserved).unwrap_or(false)
             })
         };
-        let well = |lane: &Lane| {
-            let connector = listing.get(&lane.plan.name);
+        let well = |lane: &Lane, connector: Option<&Connector>| {
             connector.map(Connector::state) == Some(State::Running)
                 && (lane.record.lenient().is_some() || planned(lane))
         };
         let lanes = self.lanes();
-        let unwell = lanes.iter().filter(|(_, lane)| !well(lane));
-        unwell.map(|(name, _)| name.clone()).collect()
+        let unwell = lanes.iter().filter_map(|(name, lane)| {
+            let connector = listing.get(name);
+            let looks = connector.map_or(0, Connector::fingerprint);
+            (!well(lane, connector)).then(|| (name.clone(), looks))
+        });
+        unwell.collect()
     }
 
     /// What the connector did when it was last looked at.

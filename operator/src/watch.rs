@@ -46,7 +46,7 @@ pub(crate) async fn servers(ctx: Arc<Context>, period: Duration) {
         // kept waiting goes on without waiting for its turn.
         for found in trouble.difference(&before) {
             tracing::warn!(trouble = ?found, "found trouble");
-            if let Trouble::Connector(name) = found {
+            if let Trouble::Connector { name, .. } = found {
                 ctx.capture.doubt(name);
                 fire(&ctx, ctx.memory.of_connector(name));
             }
@@ -93,7 +93,11 @@ enum Trouble {
     Kafka,
     Routes,
     Connect,
-    Connector(String),
+    /// `looks` differs when it is in trouble in another way.
+    Connector {
+        name: String,
+        looks: u64,
+    },
     Database(String),
 }
 
@@ -131,7 +135,9 @@ async fn connectors(ctx: &Context) -> Vec<Trouble> {
         return vec![Trouble::Connect];
     };
     let unwell = ctx.capture.unwell(&listing).into_iter();
-    unwell.map(Trouble::Connector).collect()
+    unwell
+        .map(|(name, looks)| Trouble::Connector { name, looks })
+        .collect()
 }
 
 async fn databases(ctx: &Context) -> BTreeSet<Trouble> {
@@ -212,10 +218,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_is_compared_by_what_it_is_of() {
-        let one = BTreeSet::from([Trouble::Connector("a".into()), Trouble::Kafka]);
-        let two = BTreeSet::from([Trouble::Connector("b".into()), Trouble::Kafka]);
+    fn a_connector_in_trouble_in_another_way_is_new_trouble() {
+        let connector = |name: &str, looks| Trouble::Connector {
+            name: name.into(),
+            looks,
+        };
+        let one = BTreeSet::from([connector("a", 1), connector("b", 1), Trouble::Kafka]);
+        let two = BTreeSet::from([connector("a", 2), connector("b", 1), Trouble::Kafka]);
         let new: Vec<_> = two.difference(&one).collect();
-        assert_eq!(new, [&Trouble::Connector("b".into())]);
+        assert_eq!(new, [&connector("a", 2)]);
     }
 }

@@ -119,9 +119,21 @@ pub(crate) async fn an_edited_connector_is_put_right_at_once_each_time(
     world: &mut World,
 ) -> Result<()> {
     // No resync comes to its aid.
+    restart(world, "1h").await?;
+    let result = edited(world).await;
+    restart(world, "5s").await?;
+    result?;
+    world.discard(&["edited"]).await
+}
+
+/// Restarts the operator with another time between resyncs.
+async fn restart(world: &mut World, resync: &str) -> Result<()> {
     world.operator.terminate().await?;
-    world.operator.set("--resync-interval", "1h");
-    world.operator.start_ready().await?;
+    world.operator.set("--resync-interval", resync);
+    world.operator.start_ready().await
+}
+
+async fn edited(world: &World) -> Result<()> {
     world.ready_game("edited", json!({})).await?;
     let connectors = world.connectors();
     for edit in ["1000", "2000", "3000"] {
@@ -134,8 +146,5 @@ pub(crate) async fn an_edited_connector_is_put_right_at_once_each_time(
         })
         .await?;
     }
-    world.operator.terminate().await?;
-    world.operator.set("--resync-interval", "5s");
-    world.operator.start_ready().await?;
-    world.discard(&["edited"]).await
+    Ok(())
 }

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use super::{Capture, Lane};
 use crate::failure::Failure;
+use crate::plan::ConnectorPlan;
 
 /// The captured tables that are nobody's.
 #[derive(Debug, Default)]
@@ -53,6 +54,11 @@ impl Strays {
         if let Some(stray) = self.0.get_mut(table) {
             stray.remade = stray.gone.is_some();
         }
+    }
+
+    /// Forgets a table of which no row is on its way.
+    fn forget(&mut self, table: &str) {
+        self.0.remove(table);
     }
 
     fn some_are_gone(&self) -> bool {
@@ -155,6 +161,12 @@ impl Capture {
         Ok(())
     }
 
+    /// Forgets a table that its Game has dropped, once its rows have settled. It may have been
+    /// nobody's before the Game took it.
+    pub(crate) fn forget_stray(&self, plan: &ConnectorPlan, table: &str) {
+        self.lane(plan).record.strays(|strays| strays.forget(table));
+    }
+
     /// The connectors that capture tables by what their names begin with.
     fn shared(&self) -> Vec<Arc<Lane>> {
         let lanes = self.lanes();
@@ -207,6 +219,16 @@ mod tests {
         strays.seen(&set(&["b"]), nobodys, now);
         assert_eq!(strays.settled(now), ["a"]);
         assert_eq!(strays.tables(), ["b"]);
+    }
+
+    #[test]
+    fn a_table_that_its_game_dropped_is_forgotten() {
+        let now = Instant::now();
+        let mut strays = Strays::default();
+        strays.seen(&set(&["a", "b"]), |_| false, now);
+        strays.forget("a");
+        assert_eq!(strays.tables(), ["b"]);
+        assert!(!strays.some_are_gone());
     }
 
     #[test]

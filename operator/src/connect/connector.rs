@@ -1,6 +1,7 @@
 //! One connector as planned.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -61,6 +62,14 @@ impl Connector {
     /// When its last snapshot was asked for, where one ever was.
     pub(crate) fn resnapshot_at(&self) -> Option<Timestamp> {
         self.info.config.get(RESNAPSHOT_KEY)?.parse().ok()
+    }
+
+    /// Another number for another configuration, and for another state.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.info.config.hash(&mut hasher);
+        std::mem::discriminant(&self.state()).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn has(&self, wanted: &BTreeMap<String, String>) -> bool {

@@ -253,6 +253,7 @@ impl Reconciled for Game {
             ctx.fail_point.reached(&plan.key, "settle");
             let settled = ctx.capture.settle(&plan.connector).await;
             settled.at(ConditionType::ConnectorReady)?;
+            ctx.capture.forget_stray(&plan.connector, &plan.table.name);
         }
         let warranted = warrant.check("delete-topic").await;
         warranted.at(ConditionType::TopicReady)?;
