@@ -23,8 +23,9 @@ use crate::simulated::{Connect, Kubernetes};
 const BASE_PORT: u16 = 30_500;
 const ADMIN: u16 = BASE_PORT + 20;
 
-/// How often everything is looked at again: the operator's default, and for each Game that much later, so that one
-/// round ends before the next, and none begins while Games are made.
+/// How often everything is looked at again: the operator's default, and for each Game that much
+/// later, so that one round ends before the next. Up to some hundred Games none begins while they
+/// are made.
 const RESYNC: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
 
 /// How long a round may take, and for each Game that much longer.

@@ -37,4 +37,4 @@ pub use kubectl::Kubectl;
 pub use mqtt_js::MqttJs;
 pub use page::Page;
 pub use program::{Program, run_to_end};
-pub use world::{Fanout, World, artifacts, logs};
+pub use world::{Fanout, RESYNC, World, artifacts, logs};

@@ -20,6 +20,10 @@ const OPERATOR_ADMIN: u16 = BASE_PORT + 20;
 const API: u16 = BASE_PORT + 21;
 const API_ADMIN: u16 = BASE_PORT + 22;
 
+/// How often the operator looks at everything again: short, so that the tests of drift need not
+/// wait a minute.
+pub const RESYNC: &str = "5s";
+
 /// Which of the two fanouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fanout {
@@ -141,6 +145,13 @@ impl World {
         format!("http://127.0.0.1:{OPERATOR_ADMIN}/metrics")
     }
 
+    /// Starts the operator anew, which then looks at everything again every `interval`.
+    pub async fn resync_every(&mut self, interval: &str) -> Result<()> {
+        self.operator.terminate().await?;
+        self.operator.set("--resync-interval", interval);
+        self.operator.start_ready().await
+    }
+
     /// Kafka Connect, beside the operator.
     pub fn connectors(&self) -> KafkaConnect {
         KafkaConnect::new(&self.stack.endpoints().connect)
@@ -203,8 +214,7 @@ fn operator(logs: &Path, stack: &Stack) -> Result<Program> {
         .flag("--kafka-bootstrap-servers", &endpoints.kafka)
         .flag("--connect-url", &endpoints.connect)
         .flag("--admin-listen", format!("127.0.0.1:{OPERATOR_ADMIN}"))
-        // Short, so that the tests of drift need not wait a minute.
-        .flag("--resync-interval", "5s")
+        .flag("--resync-interval", RESYNC)
         .flag("--topic-check-interval", "2s")
         .flag("--restart-backoff", "100ms"))
 }

@@ -9,7 +9,7 @@
 //! RUNNING is no proof. A marker row that arrives is: it was committed after the tables that wait
 //! for it, and the binlog has one order. All who ask together share one row.
 //!
-//! * `marks`: has marker rows written and awaits them; `under_way`: which are awaited, and for how long.
+//! * `marks`: has marker rows written and awaits them; `under_way`: which are awaited, and how long.
 //! * `upkeep`: what is done about a connector's state; `restarts`: when a failed one is restarted.
 //! * `large_rows`: what was left out, and whose it was; `strays`: tables that no Game has.
 //! * `record`: what is known of a connector between calls.
@@ -167,17 +167,17 @@ impl Capture {
                 is_as_planned(listing, &plan, &self.parts.reserved).unwrap_or(false)
             })
         };
-        let well = |lane: &Lane, connector: Option<&Connector>| {
+        let well = |lane: &Lane| {
+            let connector = listing.get(&lane.plan.name);
             connector.map(Connector::state) == Some(State::Running)
                 && (lane.record.lenient().is_some() || planned(lane))
         };
+        let looks = |name: &str| listing.get(name).map_or(0, Connector::fingerprint);
         let lanes = self.lanes();
-        let unwell = lanes.iter().filter_map(|(name, lane)| {
-            let connector = listing.get(name);
-            let looks = connector.map_or(0, Connector::fingerprint);
-            (!well(lane, connector)).then(|| (name.clone(), looks))
-        });
-        unwell.collect()
+        let unwell = lanes.iter().filter(|(_, lane)| !well(lane));
+        unwell
+            .map(|(name, _)| (name.clone(), looks(name)))
+            .collect()
     }
 
     /// What the connector did when it was last looked at.

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use e2e::games::{connect, insert};
 use e2e::patience::until;
-use e2e::{Fanout, World};
+use e2e::{Fanout, RESYNC, World};
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 
@@ -119,18 +119,11 @@ pub(crate) async fn an_edited_connector_is_put_right_at_once_each_time(
     world: &mut World,
 ) -> Result<()> {
     // No resync comes to its aid.
-    restart(world, "1h").await?;
+    world.resync_every("1h").await?;
     let result = edited(world).await;
-    restart(world, "5s").await?;
+    world.resync_every(RESYNC).await?;
     result?;
     world.discard(&["edited"]).await
-}
-
-/// Restarts the operator with another time between resyncs.
-async fn restart(world: &mut World, resync: &str) -> Result<()> {
-    world.operator.terminate().await?;
-    world.operator.set("--resync-interval", resync);
-    world.operator.start_ready().await
 }
 
 async fn edited(world: &World) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use devstack::Server;
 use e2e::games::{connect, insert, topic};
 use e2e::patience::until;
-use e2e::{Fanout, JsonClient, World};
+use e2e::{Fanout, JsonClient, RESYNC, World};
 use k8s_openapi::jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
@@ -125,9 +125,7 @@ pub(crate) async fn a_lost_schema_history_is_told_and_a_snapshot_goes_on(
 pub(crate) async fn a_snapshot_is_made_as_soon_as_it_is_asked_for(world: &mut World) -> Result<()> {
     let positions = with_a_row(world).await?;
     // Nothing else has the game looked at.
-    world.operator.terminate().await?;
-    world.operator.set("--resync-interval", "1h");
-    world.operator.start_ready().await?;
+    world.resync_every("1h").await?;
     let game = format!("game/{}", GAMES[0]);
     let run = format!("annotate {game} gamecast.dev/reconcile-at=now");
     world.kubectl.run(&run).await?;
@@ -145,9 +143,7 @@ pub(crate) async fn a_snapshot_is_made_as_soon_as_it_is_asked_for(world: &mut Wo
         Ok(())
     })
     .await?;
-    world.operator.terminate().await?;
-    world.operator.set("--resync-interval", "5s");
-    world.operator.start_ready().await?;
+    world.resync_every(RESYNC).await?;
     resumes_with_a_gap(world, &positions, 1).await?;
     world.discard(&GAMES).await
 }

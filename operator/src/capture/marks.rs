@@ -62,8 +62,8 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// A marker may take `timeout` from when the one before it arrived. Must be called within a tokio
-    /// runtime.
+    /// A marker may take `timeout` from when the one before it arrived. Must be called within a
+    /// tokio runtime.
     pub(super) fn new(passage: impl Passage, timeout: Duration) -> Self {
         let (queue, asking) = mpsc::unbounded_channel();
         let now = Instant::now();
