@@ -16,8 +16,9 @@ use super::{DEADLOCKS, MysqlError, Session, give_up, permit};
 /// of another server may take in between.
 pub(super) const LOCK_IDLE: Duration = Duration::from_secs(10);
 
-/// The lock's name: its length is limited, and it knows no upper and lower case.
-const NAME: &str = "CONCAT('gamecast.', SHA1(CONCAT(DATABASE(), '.', ?)))";
+/// The lock's name: it may have 64 characters, and knows no upper and lower case. (Newer servers have
+/// no `SHA1`.)
+const NAME: &str = "CONCAT('gamecast.', LEFT(SHA2(CONCAT(DATABASE(), '.', ?), 256), 40))";
 
 /// A connection that holds the lock of a table.
 pub(super) struct Locked<'a> {

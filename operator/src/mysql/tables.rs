@@ -67,9 +67,12 @@ impl Server {
             .map(|column| format!("COALESCE(OCTET_LENGTH(`{}`), 0)", column.replace('`', "``")))
             .collect();
         let length = lengths.join(" + ");
+        // Not sorted: MySQL 8.0.20 and later would sort the columns too, which takes more memory than
+        // it gives (`ER_OUT_OF_SORTMEMORY`).
+        let table = quote(table)?;
         let sql = format!(
-            "SELECT row_id, {length} AS length FROM {} WHERE {length} > ? ORDER BY length DESC LIMIT 1",
-            quote(table)?
+            "SELECT row_id, {length} FROM {table} \
+             WHERE {length} = (SELECT MAX({length}) FROM {table}) AND {length} > ? LIMIT 1"
         );
         let params = Params::Positional(vec![Value::UInt(bytes.into())]);
         let rows = self
