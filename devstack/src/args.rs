@@ -9,6 +9,7 @@ use crate::cluster::Network;
 use crate::guest::ReadyUrl;
 use crate::member::{GuestName, Member};
 use crate::options::Ports;
+use crate::release::MySqlRelease;
 use crate::server::Server;
 
 /// Starts and stops the real servers that Gamecast runs on: MySQL, Kafka, Kafka Connect with
@@ -83,6 +84,14 @@ pub struct Chosen {
     /// not given.
     #[arg(long, env = "GAMECAST_DIST")]
     pub dist: Option<PathBuf>,
+    /// Which MySQL.
+    #[arg(
+        long,
+        env = "GAMECAST_MYSQL_RELEASE",
+        default_value_t,
+        value_name = "RELEASE"
+    )]
+    pub mysql_release: MySqlRelease,
     /// With a whole cluster of one node, with containers, DNS, an ingress and metrics, in a network
     /// namespace of its own. Takes root and Linux.
     #[arg(long, env = "GAMECAST_CLUSTER")]

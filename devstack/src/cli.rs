@@ -79,6 +79,7 @@ async fn up(dir: &Path, up: Up) -> Result<(), Error> {
 fn options(dir: &Path, chosen: Chosen) -> Options {
     let mut options = Options::new(dir);
     options.dist = chosen.dist;
+    options.mysql = chosen.mysql_release;
     if chosen.cluster {
         options = options.cluster(chosen.network);
     }

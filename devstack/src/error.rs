@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::cluster::Network;
 use crate::member::Member;
+use crate::release::MySqlRelease;
 use crate::server::Server;
 
 /// Why the stack, or one of its servers, could not be brought to where it should be.
@@ -44,6 +45,9 @@ pub enum Error {
         .0.join(" ")
     )]
     Packages(Vec<&'static str>),
+    /// Nobody says where Debian's packages are.
+    #[error("the newest MySQL is one of Debian's packages, and apt knows no mirror of Debian here")]
+    NoMirror,
     /// A program that was run to install or prepare something did not succeed.
     #[error("{program} failed ({reason})\n{output}")]
     Program {
@@ -136,6 +140,16 @@ pub enum Error {
         "a stack with another network, or none, runs in {0}; end it first with `devstack down`"
     )]
     OtherNetwork(PathBuf),
+    /// Data of one release is not data of another.
+    #[error(
+        "the stack in {dir} is one with MySQL {is}; `devstack down --purge` ends it and its data"
+    )]
+    OtherMySql {
+        /// The folder of the stack.
+        dir: PathBuf,
+        /// What it runs.
+        is: MySqlRelease,
+    },
     /// A signal could not be sent, or had no effect.
     #[error("failed to signal {member}")]
     Signal {

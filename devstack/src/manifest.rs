@@ -12,6 +12,7 @@ use crate::cluster::Network;
 use crate::endpoints::Endpoints;
 use crate::error::{Error, file_error};
 use crate::options::{Ports, SCHEMA};
+use crate::release::MySqlRelease;
 use crate::server::Server;
 use crate::site::{Site, write};
 
@@ -22,6 +23,8 @@ pub(crate) struct Manifest {
     pub(crate) servers: BTreeSet<Server>,
     dist: PathBuf,
     ports: Ports,
+    #[serde(default)]
+    mysql: MySqlRelease,
     #[serde(default = "default_schema")]
     schema: String,
     #[serde(default)]
@@ -48,6 +51,7 @@ impl Manifest {
             servers: servers.clone(),
             dist: site.dist.root().to_owned(),
             ports: site.ports,
+            mysql: site.mysql,
             schema: site.schema.clone(),
             secured: site.secured,
             network: site.network.clone(),
@@ -69,6 +73,7 @@ impl Manifest {
     /// The site of the stack in `dir` that this tells of.
     pub(crate) fn site(&self, dir: &Path) -> Result<Site, Error> {
         let mut site = Site::new(dir, Some(&self.dist), self.ports)?;
+        site.mysql = self.mysql;
         site.schema.clone_from(&self.schema);
         site.secured = self.secured;
         site.network.clone_from(&self.network);
@@ -97,6 +102,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dist = root.path().join("elsewhere");
         let mut site = Site::new(root.path(), Some(&dist), Ports::default()).unwrap();
+        site.mysql = MySqlRelease::Newest;
         site.schema = "odds".into();
         site.secured = true;
         let servers = BTreeSet::from([Server::Kafka, Server::Connect]);
@@ -108,6 +114,7 @@ mod tests {
         let found = read.site(root.path()).unwrap();
         assert_eq!(found.dist.root(), dist);
         assert_eq!(found.ports, site.ports);
+        assert_eq!(found.mysql, MySqlRelease::Newest);
         assert_eq!(found.schema, "odds");
         assert!(found.secured);
         assert_eq!(found.network, None);
@@ -127,6 +134,7 @@ mod tests {
         let site = Manifest::read(root.path())
             .and_then(|manifest| manifest.site(root.path()))
             .unwrap();
+        assert_eq!(site.mysql, MySqlRelease::V8);
         assert_eq!(site.schema, SCHEMA);
         assert!(!site.secured);
         assert_eq!(site.network, None);

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Network;
+use crate::release::MySqlRelease;
 use crate::server::Server;
 
 /// The schema of the games, unless the options say another.
@@ -22,6 +23,8 @@ pub struct Options {
     pub ports: Ports,
     /// The servers to start; what they need is started as well.
     pub servers: Vec<Server>,
+    /// Which MySQL.
+    pub mysql: MySqlRelease,
     /// The schema of the games in MySQL.
     pub schema: String,
     /// Whether the servers demand TLS and a login of every client.
@@ -43,6 +46,7 @@ impl Options {
             dist: None,
             ports: Ports::default(),
             servers: Server::WITHOUT_NODE.to_vec(),
+            mysql: MySqlRelease::default(),
             schema: SCHEMA.into(),
             secured: false,
             network: None,
@@ -56,7 +60,11 @@ impl Options {
     /// Choose ports below 32768: from there on Linux gives them to outgoing connections. One test
     /// at a time can have a base port; what an earlier one left there, because it was killed, is
     /// ended first. The artifacts are those of the folder that `GAMECAST_DIST` names, or else of
-    /// the `devstack up` in this repository.
+    /// the `devstack up` in this repository; MySQL is the one that `GAMECAST_MYSQL_RELEASE` names, 8.0 if
+    /// it is not set.
+    ///
+    /// # Panics
+    /// When `GAMECAST_MYSQL_RELEASE` names none.
     pub fn ephemeral(base_port: u16) -> Self {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.devstack/dist");
         let dist = std::env::var_os("GAMECAST_DIST").map_or(repository, PathBuf::from);
@@ -65,6 +73,7 @@ impl Options {
             dist: Some(dist),
             ports: Ports::from_base(base_port),
             servers: Server::WITHOUT_NODE.to_vec(),
+            mysql: MySqlRelease::of_environment(),
             schema: SCHEMA.into(),
             secured: false,
             network: None,

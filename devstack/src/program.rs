@@ -13,6 +13,11 @@ const TAIL_LINES: usize = 30;
 
 /// Runs `command`; `name` says in an error what it was. A dropped run ends the program.
 pub(crate) async fn run(name: &str, command: &mut Command) -> Result<(), Error> {
+    output(name, command).await.map(drop)
+}
+
+/// Runs `command` as [`run`] does, for what it prints to its standard output.
+pub(crate) async fn output(name: &str, command: &mut Command) -> Result<String, Error> {
     let failed = |reason: String, output: String| Error::Program {
         program: name.to_owned(),
         reason,
@@ -25,7 +30,7 @@ pub(crate) async fn run(name: &str, command: &mut Command) -> Result<(), Error> 
         .await
         .map_err(|error| failed(error.to_string(), String::new()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = [output.stdout, output.stderr].concat();
     let text = tail(&String::from_utf8_lossy(&text), TAIL_LINES);

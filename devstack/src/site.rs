@@ -25,6 +25,7 @@ use crate::error::{Error, file_error};
 use crate::install::Dist;
 use crate::member::GuestName;
 use crate::options::{Ports, SCHEMA};
+use crate::release::MySqlRelease;
 use crate::secrets::Secrets;
 use crate::server::Server;
 
@@ -38,6 +39,8 @@ pub(crate) struct Site {
     dir: PathBuf,
     pub(crate) dist: Dist,
     pub(crate) ports: Ports,
+    /// Which MySQL.
+    pub(crate) mysql: MySqlRelease,
     /// The schema of the games in MySQL.
     pub(crate) schema: String,
     /// True when the servers demand TLS and a login.
@@ -58,6 +61,7 @@ impl Site {
             dir,
             dist: Dist::new(dist),
             ports,
+            mysql: MySqlRelease::default(),
             schema: SCHEMA.into(),
             secured: false,
             network: None,

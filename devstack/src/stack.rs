@@ -49,7 +49,7 @@ impl Stack {
         let site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
         let servers = with_needs(options.servers.iter().copied());
         let progress = Progress::new(options.progress);
-        site.dist.ensure(&servers, progress).await
+        site.dist.ensure(&servers, options.mysql, progress).await
     }
 
     /// Installs what is missing, and starts each server that does not run, until all are ready.
@@ -59,6 +59,7 @@ impl Stack {
     /// was started until then stays, and is found by the next `up` or `down`.
     pub async fn up(options: Options) -> Result<Self, Error> {
         let mut site = Site::new(&options.dir, options.dist.as_deref(), options.ports)?;
+        site.mysql = options.mysql;
         site.schema = options.schema;
         site.secured = options.secured;
         site.network = options.network;
@@ -78,7 +79,7 @@ impl Stack {
         stack
             .site
             .dist
-            .ensure(&stack.servers, stack.progress)
+            .ensure(&stack.servers, stack.site.mysql, stack.progress)
             .await?;
         stack.write_files()?;
         if stack.site.secured {
@@ -331,12 +332,18 @@ impl Stack {
         }
     }
 
-    /// Servers that run have their ports in their configuration and in each other's, and cannot move
-    /// to another network.
+    /// Data stays with its MySQL. Servers that run have their ports in their configuration and in
+    /// each other's, and cannot move to another network.
     fn refuse_others(&self) -> Result<(), Error> {
         let Ok(earlier) = Self::open(self.site.dir()) else {
             return Ok(());
         };
+        if earlier.site.mysql != self.site.mysql && self.site.of(Server::MySql, "").exists() {
+            return Err(Error::OtherMySql {
+                dir: self.site.dir().to_owned(),
+                is: earlier.site.mysql,
+            });
+        }
         if Server::ALL.iter().all(|server| self.pid(*server).is_none()) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use devstack::{Endpoints, Error, Guest, Member, Options, Server, Stack, State};
+use devstack::{Endpoints, Error, Guest, Member, MySqlRelease, Options, Server, Stack, State};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder};
@@ -138,6 +138,22 @@ async fn other_ports_need_a_down_first() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn data_is_kept_from_another_mysql() -> Result<(), Failure> {
+    let mut options = Options::ephemeral(30_700).only([Server::MySql]);
+    options.mysql = MySqlRelease::V8;
+    let stack = Stack::up(options.clone()).await?;
+    stack.down().await?;
+    options.ephemeral = false;
+    options.mysql = MySqlRelease::Newest;
+    let result = Stack::up(options).await;
+    let Err(Error::OtherMySql { is, .. }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(is, MySqlRelease::V8);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_program_beside_the_servers_is_replaced_and_ends_with_them() -> Result<(), Failure> {
     let stack = Stack::up(Options::ephemeral(30_600).only([])).await?;
     let python = |port: u16| Guest {
@@ -222,7 +238,7 @@ async fn mysql_grants_what_each_account_needs(endpoints: &Endpoints) -> Result<(
     operator
         .query_drop("CREATE TABLE t (id INT PRIMARY KEY)")
         .await?;
-    operator.query_drop("SHOW MASTER STATUS").await?;
+    operator.query_drop("SHOW BINARY LOGS").await?;
 
     let mut api = log_in("gamecast_api", &mysql.api_password_file).await?;
     api.query_drop("INSERT INTO t VALUES (7)").await?;

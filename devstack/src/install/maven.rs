@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
 use tokio::process::Command;
 
+use super::mysql::{BASE, make_data};
 use super::{part, remove};
 use crate::error::{Error, file_error};
 use crate::program::{nice, run};
 use crate::progress::Progress;
+use crate::release::MySqlRelease;
 
 const POM: &str = include_str!("../../maven/pom.xml");
 
@@ -18,10 +19,6 @@ pub(super) const SOURCES: &[&str] = &[POM, "revision 2"];
 
 /// The archive within the jar of MySQL that is for this machine.
 const MYSQL_ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
-
-/// What must be the same when the data folder is made and when it is used, or is not needed in it.
-const MYSQL_DATA_OPTIONS: [&str; 3] =
-    ["--innodb-log-file-size=16M", "--skip-log-bin", "--skip-ssl"];
 
 /// Fills `place` with one folder per part of the stack.
 pub(super) async fn install(place: &Path, progress: Progress) -> Result<(), Error> {
@@ -36,7 +33,7 @@ pub(super) async fn install(place: &Path, progress: Progress) -> Result<(), Erro
             copy(&part, "debezium", "plugins/debezium-mysql").await?;
             copy(&part, "mysql", "jar").await?;
             unpack_mysql(&part).await?;
-            make_mysql_data(&part).await?;
+            make_data(&part, MySqlRelease::V8).await?;
             fs::rename(&part, place).map_err(file_error("rename", &part))
         })
         .await
@@ -64,7 +61,7 @@ async fn unpack_mysql(part: &Path) -> Result<(), Error> {
         .arg(MYSQL_ARCHIVE);
     run("jar (mysql)", &mut command).await?;
 
-    let mysql = part.join("mysql");
+    let mysql = part.join(BASE);
     fs::create_dir(&mysql).map_err(file_error("create", &mysql))?;
     let mut command = Command::new("tar");
     command
@@ -73,35 +70,6 @@ async fn unpack_mysql(part: &Path) -> Result<(), Error> {
         .arg(folder.join(MYSQL_ARCHIVE));
     run("tar (mysql)", &mut command).await?;
     remove(&folder)
-}
-
-/// Makes the data folder that each stack's MySQL begins with: a copy takes a moment, mysqld 5 s.
-async fn make_mysql_data(part: &Path) -> Result<(), Error> {
-    let base = part.join("mysql");
-    let data = part.join("mysql-data");
-    let option = |name: &str, value: &Path| format!("--{name}={}", value.display());
-    let mut command = Command::new(base.join("bin/mysqld"));
-    command
-        // The machine's own configuration files are about another MySQL.
-        .arg("--no-defaults")
-        // Insecure means that root has no password until the init file of a stack gives it one,
-        // which runs before the server listens.
-        .arg("--initialize-insecure")
-        .arg(option("basedir", &base))
-        .arg(option("datadir", &data))
-        .arg(option("lc-messages-dir", &base.join("share")))
-        .args(MYSQL_DATA_OPTIONS);
-    if Uid::effective().is_root() {
-        command.arg("--user=root");
-    }
-    run("mysqld --initialize", &mut command).await?;
-    // Each server makes its own id when it finds none.
-    let id = data.join("auto.cnf");
-    fs::remove_file(&id).map_err(file_error("remove", id))?;
-    // mysqld hides it from others. There is nothing secret in it, and they may share this folder.
-    let mut command = Command::new("chmod");
-    command.args(["-R", "a+rX"]).arg(&data);
-    run("chmod (mysql)", &mut command).await
 }
 
 /// The one file that Maven copied to `folder`.

@@ -8,6 +8,7 @@
 //!       /maven-HASH/mysql-data/  a new data folder of MySQL, to be copied
 //!       /maven-HASH/classes/     archives of the classes that the Java programs load
 //!       /localkube-HASH          Kubernetes: control plane, node, CoreDNS, kubectl
+//!       /mysql-HASH/             the newest MySQL, with such folders of its own
 //!       /metrics-HASH/           Prometheus and the adapter for the autoscaler
 //!       /node-HASH/              Traefik, Helm and the pause image
 //!       /lock                    held by whoever installs
@@ -22,7 +23,9 @@ mod go;
 mod localkube;
 mod maven;
 mod metrics;
+mod mysql;
 mod node;
+mod unstable;
 
 pub(crate) use debian::CNI_PLUGINS;
 
@@ -36,6 +39,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, file_error};
 use crate::program::is_on_path;
 use crate::progress::Progress;
+use crate::release::MySqlRelease;
 use crate::server::Server;
 
 /// The folder of what is installed.
@@ -43,6 +47,7 @@ use crate::server::Server;
 pub(crate) struct Dist {
     root: PathBuf,
     maven: PathBuf,
+    newest_mysql: PathBuf,
     localkube: PathBuf,
     metrics: PathBuf,
     node: PathBuf,
@@ -52,6 +57,7 @@ impl Dist {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self {
             maven: root.join(format!("maven-{}", hash(maven::SOURCES))),
+            newest_mysql: root.join(format!("mysql-{}", hash(unstable::SOURCES))),
             localkube: root.join(format!("localkube-{}", hash(localkube::SOURCES))),
             metrics: root.join(format!("metrics-{}", hash(metrics::SOURCES))),
             node: root.join(format!("node-{}", hash(node::SOURCES))),
@@ -74,13 +80,20 @@ impl Dist {
     }
 
     /// The base folder of MySQL.
-    pub(crate) fn mysql(&self) -> PathBuf {
-        self.maven.join("mysql")
+    pub(crate) fn mysql(&self, release: MySqlRelease) -> PathBuf {
+        self.of_mysql(release).join(mysql::BASE)
     }
 
     /// A data folder of MySQL as it is when it was just made.
-    pub(crate) fn mysql_data(&self) -> PathBuf {
-        self.maven.join("mysql-data")
+    pub(crate) fn mysql_data(&self, release: MySqlRelease) -> PathBuf {
+        self.of_mysql(release).join(mysql::DATA)
+    }
+
+    fn of_mysql(&self, release: MySqlRelease) -> &Path {
+        match release {
+            MySqlRelease::V8 => &self.maven,
+            MySqlRelease::Newest => &self.newest_mysql,
+        }
     }
 
     /// The archive of the classes that `server` loads. It may be missing: it only saves time.
@@ -131,9 +144,10 @@ impl Dist {
     pub(crate) async fn ensure(
         &self,
         servers: &BTreeSet<Server>,
+        mysql: MySqlRelease,
         progress: Progress,
     ) -> Result<(), Error> {
-        let wanted = Wanted::new(self, servers);
+        let wanted = Wanted::new(self, servers, mysql);
         wanted.check_tools()?;
         let packages = wanted.packages();
         if wanted.nothing() && packages.is_empty() {
@@ -149,6 +163,9 @@ impl Dist {
             }
             if wanted.maven && !self.maven.exists() {
                 maven::install(&self.maven, progress).await?;
+            }
+            if wanted.newest_mysql && !self.newest_mysql.exists() {
+                unstable::install(&self.newest_mysql, progress).await?;
             }
             if wanted.classes && !self.classes().exists() {
                 classes::install(self, progress).await?;
@@ -206,36 +223,47 @@ pub(crate) async fn lock(
 /// What a set of servers needs to have installed, and is missing.
 struct Wanted {
     maven: bool,
+    newest_mysql: bool,
     classes: bool,
     localkube: bool,
     metrics: bool,
     node: bool,
     java: bool,
-    mysql: bool,
+    libraries: bool,
     cluster: bool,
 }
 
 impl Wanted {
-    fn new(dist: &Dist, servers: &BTreeSet<Server>) -> Self {
+    fn new(dist: &Dist, servers: &BTreeSet<Server>, mysql: MySqlRelease) -> Self {
         let java = servers.iter().any(|server| server.is_java());
-        let mysql = servers.contains(&Server::MySql);
+        let needs = |release| mysql == release && servers.contains(&Server::MySql);
+        let newest = needs(MySqlRelease::Newest);
+        let v8 = needs(MySqlRelease::V8);
+        let maven = (java || v8) && !dist.maven.exists();
         let cluster = servers.iter().any(|server| server.is_node());
         let kubernetes = servers.iter().any(|server| server.is_kubernetes());
         let metrics = servers.contains(&Server::Prometheus);
         Self {
-            maven: (java || mysql) && !dist.maven.exists(),
+            maven,
+            newest_mysql: newest && !dist.newest_mysql.exists(),
             classes: java && !dist.classes().exists(),
             localkube: kubernetes && !dist.localkube.exists(),
             metrics: metrics && !dist.metrics.exists(),
             node: cluster && !dist.node.exists(),
             java,
-            mysql,
+            // The data folder of the one from Maven is made with it.
+            libraries: v8 || maven,
             cluster,
         }
     }
 
     fn nothing(&self) -> bool {
-        !self.maven && !self.classes && !self.localkube && !self.metrics && !self.node
+        !self.maven
+            && !self.newest_mysql
+            && !self.classes
+            && !self.localkube
+            && !self.metrics
+            && !self.node
     }
 
     /// The programs that are needed and that devstack does not install.
@@ -244,6 +272,8 @@ impl Wanted {
             (self.java, "java"),
             (self.maven, "mvn"),
             (self.maven, "jar"),
+            (self.newest_mysql, "apt-get"),
+            (self.newest_mysql, "dpkg-deb"),
             (self.localkube || self.metrics, "go"),
             (self.node, "python3"),
             (self.node, "cc"),
@@ -262,7 +292,7 @@ impl Wanted {
 
     fn packages(&self) -> Vec<&'static str> {
         let mut packages = Vec::new();
-        if self.mysql || self.maven {
+        if self.libraries {
             packages.extend(debian::missing_for_mysql());
         }
         if self.cluster {

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use super::root;
 use crate::error::{Error, file_error};
 use crate::program::run;
+use crate::release::MySqlRelease;
 use crate::secrets::{Account, Secrets, write_private};
 use crate::server::Server;
 use crate::site::{HOST, Site, write};
@@ -38,7 +39,7 @@ pub(super) async fn prepare(site: &Site) -> Result<(), Error> {
 }
 
 pub(super) fn command(site: &Site) -> Command {
-    let mut command = Command::new(site.dist.mysql().join("bin/mysqld"));
+    let mut command = Command::new(site.dist.mysql(site.mysql).join("bin/mysqld"));
     // Must be the first argument.
     command.arg(format!("--defaults-file={}", my_cnf(site).display()));
     command
@@ -93,7 +94,10 @@ async fn copy_data(site: &Site) -> Result<(), Error> {
         fs::remove_dir_all(&part).map_err(file_error("remove", &part))?;
     }
     let mut command = Command::new("cp");
-    command.arg("-a").arg(site.dist.mysql_data()).arg(&part);
+    command
+        .arg("-a")
+        .arg(site.dist.mysql_data(site.mysql))
+        .arg(&part);
     run("cp (mysql)", &mut command).await?;
     fs::rename(&part, data(site)).map_err(file_error("rename", &part))
 }
@@ -117,37 +121,42 @@ fn passwords_file(site: &Site) -> PathBuf {
 
 /// How clients connect and log in.
 fn security(site: &Site) -> String {
+    let mut lines = Vec::new();
     if site.secured {
-        format!(
-            "\
-ssl_ca={}
-ssl_cert={}
-ssl_key={}
-require_secure_transport=ON
-default_authentication_plugin={}",
-            site.tls(CA_CERT).display(),
-            site.tls(CERT).display(),
-            site.tls(KEY).display(),
-            plugin(site),
-        )
-    } else {
-        format!(
-            "\
-# Nothing leaves this machine. Without TLS the default, caching_sha2_password, would make clients
-# fetch a key before each first login; mysql_native_password never sends a password at all.
-ssl=OFF
-default_authentication_plugin={}",
-            plugin(site)
-        )
+        lines.extend([
+            format!("ssl_ca={}", site.tls(CA_CERT).display()),
+            format!("ssl_cert={}", site.tls(CERT).display()),
+            format!("ssl_key={}", site.tls(KEY).display()),
+            "require_secure_transport=ON".into(),
+        ]);
+    } else if site.mysql == MySqlRelease::V8 {
+        lines.extend([
+            "# Nothing leaves this machine. Without TLS the default, caching_sha2_password, would make".into(),
+            "# clients fetch a key before each first login; mysql_native_password never sends a".into(),
+            "# password at all. Newer servers do not know it, and have TLS.".into(),
+            "ssl=OFF".into(),
+        ]);
     }
+    if site.mysql == MySqlRelease::V8 {
+        lines.push(format!("default_authentication_plugin={}", plugin(site)));
+    }
+    lines.join("\n")
 }
 
 /// How passwords are shown to the server. Newer servers know the first only.
 fn plugin(site: &Site) -> &'static str {
-    if site.secured {
+    if site.secured || site.mysql == MySqlRelease::Newest {
         "caching_sha2_password"
     } else {
         "mysql_native_password"
+    }
+}
+
+/// How large the redo log is.
+const fn redo_log(site: &Site) -> &'static str {
+    match site.mysql {
+        MySqlRelease::V8 => "innodb_log_file_size=16M",
+        MySqlRelease::Newest => "innodb_redo_log_capacity=32M",
     }
 }
 
@@ -155,7 +164,7 @@ fn render(site: &Site) -> String {
     // mysqld refuses to run as root unless told to run as root.
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let user = user.map_or_else(String::new, |user| format!("user={}\n", user.name));
-    let base: &Path = &site.dist.mysql();
+    let base: &Path = &site.dist.mysql(site.mysql);
     format!(
         "\
 [mysqld]
@@ -170,6 +179,8 @@ port={port}
 socket=mysql.sock
 pid_file=mysql.pid
 mysqlx=OFF
+# Nothing is read from files, nor written to any; the folder that is built in may be missing.
+secure_file_priv=NULL
 # Debezium reads whole rows out of the binary log, and finds its place in it by GTID.
 server_id=1
 log_bin=binlog
@@ -181,7 +192,7 @@ enforce_gtid_consistency=ON
 # Saves 290 MB.
 performance_schema=OFF
 innodb_buffer_pool_size=64M
-innodb_log_file_size=16M
+{redo_log}
 # What is committed survives a crash of the server, though not one of the machine.
 innodb_flush_log_at_trx_commit=2
 sync_binlog=0
@@ -193,6 +204,7 @@ max_connections=400
         init_file = init_file(site).display(),
         port = site.ports.mysql,
         security = security(site),
+        redo_log = redo_log(site),
     )
 }
 
