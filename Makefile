@@ -65,7 +65,7 @@ crds: ## Write the custom resource definitions again
 ##@ Check
 
 .PHONY: test
-test: lint test-unit fuzz test-web test-chart e2e e2e-cluster ## Everything: lints, unit tests, the page, the chart, the real servers, a cluster
+test: lint test-unit fuzz test-web test-chart e2e e2e-mysql e2e-cluster ## Everything: lints, unit tests, the page, the chart, the real servers, a cluster
 
 .PHONY: lint
 lint: ## Formatting, clippy, the architecture's dependency rules
@@ -100,6 +100,10 @@ e2e: build web e2e-node browser ## Tests on the real servers: MySQL, Kafka, Conn
 	$(TEST) --test stack --test node
 	$(TEST) --test e2e --test ha --test resume --test security --test torture -- $(TESTS)
 	$(if $(TESTS),,$(BUILT)/debug/scenarios --pairwise --outage 3)
+
+.PHONY: e2e-mysql
+e2e-mysql: build web e2e-node browser ## Those that MySQL has a part in, on the newest that Debian has instead of 8.0
+	e2e/newest-mysql $(TESTS)
 
 .PHONY: e2e-cluster
 e2e-cluster: build web e2e-node browser ## Images, chart and ingress in a cluster of one node; takes root on Linux

@@ -6,6 +6,7 @@ use e2e::games::{connect, insert, topic};
 use e2e::patience::until;
 use e2e::{Fanout, JsonClient, RESYNC, World};
 use k8s_openapi::jiff::Timestamp;
+use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
@@ -96,12 +97,12 @@ pub(crate) async fn a_purged_binlog_is_told_and_a_snapshot_goes_on(
         insert(&mut root, &format!("game_{id}"), 2, 1).await?;
     }
     root.query_drop("FLUSH BINARY LOGS").await?;
-    let last: (String, u64) = root
-        .query::<(String, u64), _>("SHOW BINARY LOGS")
-        .await?
-        .pop()
+    let logs: Vec<Row> = root.query("SHOW BINARY LOGS").await?;
+    let last: String = logs
+        .last()
+        .and_then(|log| log.get("Log_name"))
         .context("no binary log")?;
-    root.query_drop(format!("PURGE BINARY LOGS TO '{}'", last.0))
+    root.query_drop(format!("PURGE BINARY LOGS TO '{last}'"))
         .await?;
     world.stack.start(Server::Connect).await?;
 

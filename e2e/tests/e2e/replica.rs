@@ -76,12 +76,13 @@ impl Replica {
         }
         let secrets = &world.stack.endpoints().secrets;
         let password = std::fs::read_to_string(secrets.join("connect/debezium-password"))?;
-        conn.query_drop(format!(
-            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, \
-             MASTER_USER = 'debezium', MASTER_PASSWORD = '{password}', MASTER_AUTO_POSITION = 1"
-        ))
-        .await?;
-        conn.query_drop("START SLAVE").await?;
+        let source = format!(
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \
+             SOURCE_USER = 'debezium', SOURCE_PASSWORD = '{password}', SOURCE_AUTO_POSITION = 1, \
+             GET_SOURCE_PUBLIC_KEY = 1"
+        );
+        replicate(&mut conn, &source).await?;
+        replicate(&mut conn, "START REPLICA").await?;
         Ok(Self {
             folder,
             process,
@@ -101,8 +102,8 @@ impl Replica {
 
     /// Takes the server's place.
     async fn promote(mut self, world: &World) -> Result<()> {
-        self.conn.query_drop("STOP SLAVE").await?;
-        self.conn.query_drop("RESET SLAVE ALL").await?;
+        replicate(&mut self.conn, "STOP REPLICA").await?;
+        replicate(&mut self.conn, "RESET REPLICA ALL").await?;
         self.conn.query_drop("SHUTDOWN").await?;
         self.process.wait().await?;
         world.stack.kill(Server::MySql).await?;
@@ -111,6 +112,19 @@ impl Replica {
         std::fs::rename(self.folder.join("data"), server.join("data"))?;
         Ok(world.stack.start(Server::MySql).await?)
     }
+}
+
+/// Runs a statement about replication, in the words that its server knows: those of 8.0.12 are others,
+/// and newer ones have forgotten them.
+async fn replicate(conn: &mut Conn, sql: &str) -> Result<()> {
+    let sql = match conn.server_version() {
+        (8, 0, patch) if patch < 23 => sql
+            .replace("REPLICATION SOURCE", "MASTER")
+            .replace("SOURCE_", "MASTER_")
+            .replace("REPLICA", "SLAVE"),
+        _ => sql.to_owned(),
+    };
+    Ok(conn.query_drop(sql).await?)
 }
 
 async fn copy(from: &Path, to: &Path) -> Result<()> {
