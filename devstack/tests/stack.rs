@@ -272,7 +272,6 @@ async fn connect_resolves_the_password(endpoints: &Endpoints) -> Result<(), Fail
             "database.port": endpoints.mysql.port.to_string(),
             "database.user": "debezium",
             "database.password": reference,
-            "database.ssl.mode": "disabled",
             "database.server.id": "40000",
             "topic.prefix": "check",
             "schema.history.internal.kafka.bootstrap.servers": endpoints.kafka,
