@@ -85,6 +85,9 @@ async fn measure(games: usize, args: &Args) -> Result<()> {
         }
     }
 
+    // The first look may have to tell what has changed since the Games were made: the connector's task,
+    // told as starting, runs.
+    rig.round().await?;
     write_cost(&mut out, "looked at again", &rig.round().await?, games)?;
 
     rig.operator.terminate().await?;

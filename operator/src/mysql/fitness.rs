@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::metrics::Backend;
 use crate::reason::Reason;
 
-/// The oldest version that is supported. Tested is 8.0; 8.4 and 9 differ in nothing that is used.
+/// The oldest version that is supported. Tested are 8.0 and 9.7.
 const OLDEST: (u32, u32) = (8, 0);
 
 /// A binary log that is kept for less than this is gone before a weekend's outage is over.
