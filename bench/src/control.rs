@@ -5,7 +5,7 @@
 //!   Moment    the operator's metrics, CPU and memory at one time; two make a Cost
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,9 @@ const LIMIT: (Duration, Duration) = (Duration::from_secs(120), Duration::from_mi
 
 /// Without a reconcile for this long, the next one begins a round.
 const GAP: Duration = Duration::from_secs(3);
+
+/// How long before its first reconcile ends a round may begin, with what it asks for all Games at once.
+const LEAD: Duration = Duration::from_secs(1);
 
 /// How often the metrics are looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -146,20 +149,23 @@ impl Rig {
         let mut last = self.moment().await?;
         let mut before = last.clone();
         let mut busy = last.at;
+        let mut recent = VecDeque::from([last.clone()]);
         loop {
             sleep(LOOK).await;
             ensure!(Instant::now() < end, "the Games are not looked at again");
             let now = self.moment().await?;
             if now.reconciled() > last.reconciled() {
-                // The first one after a while begins a round.
+                // The first one after a while is of a round that has just begun.
                 if last.at - busy > GAP {
-                    before = last;
+                    before = last_quiet(&recent).unwrap_or(&last).clone();
                 }
                 busy = now.at;
                 if now.reconciled() - before.reconciled() >= games as f64 {
                     return Ok(now.since(&before));
                 }
             }
+            recent.push_back(now.clone());
+            recent.retain(|moment| now.at - moment.at <= LEAD);
             last = now;
         }
     }
@@ -199,6 +205,15 @@ impl Rig {
     }
 }
 
+/// The last of `moments` when nothing was asked yet that was not at the first.
+fn last_quiet(moments: &VecDeque<Moment>) -> Option<&Moment> {
+    let asked = moments.front()?.asked();
+    moments
+        .iter()
+        .take_while(|moment| moment.asked() <= asked)
+        .last()
+}
+
 /// A time that grows with the number of Games.
 fn of((base, each): (Duration, Duration), games: usize) -> Duration {
     base + each.saturating_mul(u32::try_from(games).unwrap_or(u32::MAX))
@@ -224,6 +239,11 @@ impl Moment {
     fn reconciled(&self) -> f64 {
         let name = "gamecast_operator_reconcile_seconds_count";
         self.metrics.sum(name, &[("kind", "Game")])
+    }
+
+    /// Calls to all servers so far.
+    fn asked(&self) -> f64 {
+        self.metrics.sum(CALLS, &[])
     }
 
     /// What came since `earlier`.
