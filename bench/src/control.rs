@@ -248,17 +248,21 @@ impl Moment {
 
     /// What came since `earlier`.
     pub fn since(&self, earlier: &Self) -> Cost {
-        let before = earlier.metrics.by(CALLS, "backend");
-        let calls = self.metrics.by(CALLS, "backend").into_iter();
-        let calls = calls.map(|(backend, count)| {
-            let count = count - before.get(&backend).copied().unwrap_or_default();
-            (backend, count)
-        });
+        let calls = |by: &str| {
+            let before = earlier.metrics.by(CALLS, by);
+            let calls = self.metrics.by(CALLS, by).into_iter();
+            let calls = calls.map(|(name, count)| {
+                let count = count - before.get(&name).copied().unwrap_or_default();
+                (name, count)
+            });
+            calls.collect()
+        };
         Cost {
             took: self.at - earlier.at,
             cpu: self.cpu.saturating_sub(earlier.cpu),
             reconciles: self.reconciled() - earlier.reconciled(),
-            calls: calls.collect(),
+            calls: calls("backend"),
+            kinds: calls("call"),
         }
     }
 
@@ -302,6 +306,8 @@ pub struct Cost {
     pub reconciles: f64,
     /// Requests to each server.
     pub calls: BTreeMap<String, f64>,
+    /// Requests of each kind.
+    pub kinds: BTreeMap<String, f64>,
 }
 
 impl Cost {

@@ -88,7 +88,13 @@ async fn measure(games: usize, args: &Args) -> Result<()> {
     // The first look may have to tell what has changed since the Games were made: the connector's task,
     // told as starting, runs.
     rig.round().await?;
-    write_cost(&mut out, "looked at again", &rig.round().await?, games)?;
+    let again = rig.round().await?;
+    write_cost(&mut out, "looked at again", &again, games)?;
+    if args.details {
+        for (name, count) in again.kinds.iter().filter(|(_, count)| **count > 0.0) {
+            writeln!(out, "    {name:<40}{count:>8.0} times")?;
+        }
+    }
 
     rig.operator.terminate().await?;
     rig.operator.start()?;
