@@ -6,9 +6,9 @@
 //!   ask(c) --+
 //! ```
 //!
-//! While a call is under way questions queue up, and the next call takes them all. Where several
-//! ask, a call waits for as long as more of them come: those who were answered together ask on
-//! together. So with one asker nothing waits, and with a thousand there are few calls.
+//! While a call is under way questions queue up, and the next call takes them all. A call waits for
+//! a moment, and for as long as more questions come: those who were answered together ask on
+//! together, one after the other. So one asker waits hardly, and for a thousand there are few calls.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 /// Most questions in one call, so that no request outgrows what a server takes.
 const MAX_QUESTIONS: usize = 500;
 
-/// How long a call waits for another question, once there are several, and how often in a row.
+/// How long a call waits for another question, and how often in a row.
 const GATHER: (Duration, u32) = (Duration::from_millis(5), 20);
 
 /// Asks questions `Q` of a worker that answers many of them at once.
@@ -50,7 +50,7 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
             while waiting.recv_many(&mut taken, max).await > 0 {
                 for _ in 0..GATHER.1 {
                     let before = taken.len();
-                    if !(2..max).contains(&before) {
+                    if before >= max {
                         break;
                     }
                     sleep(GATHER.0).await;
