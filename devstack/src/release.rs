@@ -32,6 +32,14 @@ impl MySqlRelease {
             },
         )
     }
+
+    /// How large the redo log is, as a setting: the same when a data folder is made and when it is used.
+    pub(crate) const fn redo_log(self) -> &'static str {
+        match self {
+            Self::V8 => "innodb_log_file_size=16M",
+            Self::Newest => "innodb_redo_log_capacity=32M",
+        }
+    }
 }
 
 impl fmt::Display for MySqlRelease {

@@ -16,14 +16,6 @@ pub(super) const BASE: &str = "mysql";
 /// Where it has the data folder that each stack's MySQL begins with.
 pub(super) const DATA: &str = "mysql-data";
 
-/// What must be the same when the data folder is made and when it is used, or is not needed in it.
-fn data_options(release: MySqlRelease) -> &'static [&'static str] {
-    match release {
-        MySqlRelease::V8 => &["--innodb-log-file-size=16M", "--skip-log-bin", "--skip-ssl"],
-        MySqlRelease::Newest => &["--innodb-redo-log-capacity=32M", "--skip-log-bin"],
-    }
-}
-
 /// Makes the data folder in the installation `part`: a copy takes a moment, mysqld 5 s.
 pub(super) async fn make_data(part: &Path, release: MySqlRelease) -> Result<(), Error> {
     let base = part.join(BASE);
@@ -39,7 +31,12 @@ pub(super) async fn make_data(part: &Path, release: MySqlRelease) -> Result<(), 
         .arg(option("basedir", &base))
         .arg(option("datadir", &data))
         .arg(option("lc-messages-dir", &base.join("share")))
-        .args(data_options(release));
+        .arg(format!("--{}", release.redo_log()))
+        // Neither is needed in it; newer servers have no such option for TLS.
+        .arg("--skip-log-bin");
+    if release == MySqlRelease::V8 {
+        command.arg("--skip-ssl");
+    }
     if Uid::effective().is_root() {
         command.arg("--user=root");
     }

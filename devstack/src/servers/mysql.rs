@@ -152,14 +152,6 @@ fn plugin(site: &Site) -> &'static str {
     }
 }
 
-/// How large the redo log is.
-const fn redo_log(site: &Site) -> &'static str {
-    match site.mysql {
-        MySqlRelease::V8 => "innodb_log_file_size=16M",
-        MySqlRelease::Newest => "innodb_redo_log_capacity=32M",
-    }
-}
-
 fn render(site: &Site) -> String {
     // mysqld refuses to run as root unless told to run as root.
     let user = User::from_uid(Uid::effective()).ok().flatten();
@@ -204,7 +196,7 @@ max_connections=400
         init_file = init_file(site).display(),
         port = site.ports.mysql,
         security = security(site),
-        redo_log = redo_log(site),
+        redo_log = site.mysql.redo_log(),
     )
 }
 
